@@ -1,0 +1,3 @@
+"""The only room that talks to a Kubernetes API server."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What crosses a connection: messages, frames, state machines, identities. No I/O, no clock."""
+
+from __future__ import annotations

@@ -1,0 +1,63 @@
+"""Who acts in the cluster: the agent itself, or an impersonated user.
+
+"Nobody" cannot be encoded: an empty user name is an error, and acting as the agent is a type of its own
+(reliability-security.md B6.2). The strings follow GitLab byte for byte (gitlab-agent-features.md 5.3).
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from kasbah.errors import Bug
+
+_TOKEN_BYTES = frozenset(b"!#$&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # no %, no capitals
+_FORBIDDEN_VALUE = re.compile(r"[^\x20-\x7e]|^\s|\s$")
+
+
+class InvalidIdentityError(Bug, ValueError):
+    """An impersonated identity cannot be built from these values."""
+
+
+class AsAgent(msgspec.Struct, frozen=True, tag="agent"):
+    """The agent's own service account acts; nothing is impersonated."""
+
+
+class AsUser(msgspec.Struct, frozen=True, tag="user", kw_only=True):
+    """An impersonated identity; every field is sent as it stands."""
+
+    username: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Keys in lower case with their values, in the order they are sent."""
+
+    def __post_init__(self) -> None:
+        if not self.username:
+            raise InvalidIdentityError("an impersonated identity needs a user name")
+        values = [self.username, self.uid, *self.groups, *(v for _, vs in self.extra for v in vs)]
+        if any(_FORBIDDEN_VALUE.search(value) for value in values):
+            raise InvalidIdentityError("an impersonated identity holds a value that cannot be an HTTP header")
+
+
+Identity = AsAgent | AsUser
+
+
+def impersonation_headers(identity: Identity) -> tuple[tuple[bytes, bytes], ...]:
+    """The `Impersonate-*` headers of an identity, in order; empty for the agent itself."""
+    if isinstance(identity, AsAgent):
+        return ()
+    headers = [(b"Impersonate-User", identity.username.encode())]
+    headers += [(b"Impersonate-Group", group.encode()) for group in identity.groups]
+    if identity.uid:
+        headers.append((b"Impersonate-Uid", identity.uid.encode()))
+    for key, values in identity.extra:
+        name = b"Impersonate-Extra-" + _escape_extra_key(key)
+        headers += [(name, value.encode()) for value in values]
+    return tuple(headers)
+
+
+def _escape_extra_key(key: str) -> bytes:
+    """The API server lower-cases and percent-decodes the key, so every other byte goes as %XX (ecosystem.md B.3)."""
+    return b"".join(bytes([b]) if b in _TOKEN_BYTES else b"%%%02X" % b for b in key.lower().encode())

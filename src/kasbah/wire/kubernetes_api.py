@@ -1,0 +1,54 @@
+"""What kas and agentk say to each other about one Kubernetes API request over the native tunnel.
+
+The first frame of a stream carries the envelope and the cleaned request head as bytes; the answer's head comes back
+as bytes; bodies are raw. The envelope names the agent and the grant, and agentk refuses a stream meant for another
+agent (reliability-security.md 2.6.5). Layout: u16 length of the envelope, the envelope as MessagePack, the head.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from kasbah.errors import PeerError
+from kasbah.wire.identity import Identity
+
+_LENGTH = struct.Struct("!H")
+
+
+class RequestEnvelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Everything agentk must know that is not in the request's head."""
+
+    agent_id: int
+    grant_id: str
+    identity: Identity
+    upgrade: str = ""
+    """The one upgrade token the client asked for (`websocket` or `SPDY/3.1`), or empty."""
+    deadline_ms: int = 0
+    """Milliseconds the answer's head may take; 0 for requests that are open-ended (watch, logs -f, upgrades)."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(RequestEnvelope)
+
+
+def encode_envelope(envelope: RequestEnvelope) -> bytes:
+    """The prefix of the first frame; the request's head follows it. Kept per grant, so it costs nothing per request."""
+    body = _encoder.encode(envelope)
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_opening(payload: bytes) -> tuple[RequestEnvelope, bytes]:
+    """Split the first frame of a stream into the envelope and the request's head.
+
+    Raises:
+        PeerError: the frame does not hold what it says.
+    """
+    try:
+        (length,) = _LENGTH.unpack_from(payload)
+        if len(payload) < 2 + length:
+            raise PeerError("a Kubernetes API stream opened with a truncated envelope")
+        return _decoder.decode(payload[2 : 2 + length]), payload[2 + length :]
+    except (struct.error, msgspec.DecodeError) as error:
+        raise PeerError(f"a Kubernetes API stream opened with a malformed envelope: {error}") from error
