@@ -1,3 +1,1 @@
-"""Generated from proto/ by tools/gen_proto; never edited."""
-
-from __future__ import annotations
+"""Generated from proto/ by tools/gen_proto; do not edit."""
