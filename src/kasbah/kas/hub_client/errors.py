@@ -1,0 +1,44 @@
+"""What can go wrong when kas asks the Git side.
+
+Callers map the classes to their own edge: gRPC statuses, Kubernetes Status objects. Only `HubUnavailableError`
+may heal by itself.
+"""
+
+from __future__ import annotations
+
+from kasbah.errors import PeerError
+
+
+class HubError(PeerError):
+    """The Git side did not do what kas asked."""
+
+
+class HubUnauthenticatedError(HubError):
+    """The Git side does not know the credential, or no longer."""
+
+
+class HubForbiddenError(HubError):
+    """The Git side knows the credential and does not allow this."""
+
+
+class HubNotFoundError(HubError):
+    """The Git side has no such agent or project."""
+
+
+class HubUnavailableError(HubError):
+    """The Git side is away, or too slow, or failed; later it may answer."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, retryable=True)
+
+
+class HubContractError(HubError):
+    """The Git side answered something that kas does not understand, so nothing is allowed by it."""
+
+
+class FileTooLargeError(HubError):
+    """The file is larger than the caller takes."""
+
+
+class NotARegularFileError(HubError):
+    """The path is a folder, a symbolic link or a submodule."""

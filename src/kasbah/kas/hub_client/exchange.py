@@ -1,0 +1,132 @@
+"""One HTTP exchange with the Git side: signed, bounded in time and size, tried again when that is safe.
+
+Knows statuses that mean "later" and none of the routes. Redirects are not followed: the address of the Git side is
+a setting, not something an answer may change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx2
+
+from kasbah import __version__
+from kasbah.kas.hub_client import jwt
+from kasbah.kas.hub_client.errors import HubContractError, HubUnavailableError
+from kasbah.kit.backoff import Backoff, BackoffSettings
+
+RETRY: Final = BackoffSettings(initial_s=0.1, maximum_s=30, reset_s=60)
+MAX_RETRIES: Final = 4
+MAX_JSON_BYTES: Final = 1024 * 1024
+_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, and how patiently."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: bytes | None = None
+    """JSON."""
+    max_bytes: int = MAX_JSON_BYTES
+    """A longer answer is an error."""
+    deadline_s: float = 10.0
+    """For all tries together."""
+    retry: bool = False
+    """Whether the same question may be asked twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Exchange:
+    """Asks over a client whose base URL is the Git side's address; its path is kept as a prefix."""
+
+    def __init__(
+        self, http: httpx2.AsyncClient, secret: bytes, clock: Callable[[], float], retry: BackoffSettings
+    ) -> None:
+        self._http = http
+        self._jwt = jwt.KasJwt(secret, clock)
+        self._retry = retry
+
+    async def ask(self, question: Question) -> Answer:
+        """The answer, whatever its status but the ones that mean "later".
+
+        Raises:
+            HubUnavailableError: no answer in time.
+            HubContractError: an answer that cannot be taken.
+        """
+        try:
+            async with asyncio.timeout(question.deadline_s):
+                return await self._ask_again_and_again(question)
+        except TimeoutError as error:
+            raise HubUnavailableError(
+                f"no answer to {question.method} {question.path} within {question.deadline_s:g} s"
+            ) from error
+
+    async def _ask_again_and_again(self, question: Question) -> Answer:
+        backoff = Backoff(self._retry)
+        loop = asyncio.get_running_loop()
+        for _ in range(MAX_RETRIES if question.retry else 0):
+            try:
+                return await self._ask_once(question)
+            except HubUnavailableError:
+                await asyncio.sleep(backoff.failed(loop.time(), random.random()))  # noqa: S311 - jitter
+        return await self._ask_once(question)
+
+    async def _ask_once(self, question: Question) -> Answer:
+        try:
+            response = await self._http.send(self._request(question), stream=True, follow_redirects=False)
+            try:
+                body = await _read(response, question)
+            finally:
+                await response.aclose()
+        except (httpx2.HTTPError, OSError) as error:
+            raise HubUnavailableError(
+                f"{question.method} {question.path} failed: {str(error) or type(error).__name__}"
+            ) from error
+        if response.status_code in _LATER:
+            raise HubUnavailableError(f"{question.method} {question.path} answered {response.status_code}")
+        return Answer(response.status_code, response.headers.get("content-type", ""), body)
+
+    def _request(self, question: Question) -> httpx2.Request:
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"gitlab-kas/{__version__}/kasbah",
+            jwt.HEADER: self._jwt.current(),
+            **question.headers,
+        }
+        if question.body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._http.build_request(
+            question.method,
+            question.path,
+            params=question.query or None,
+            headers=headers,
+            content=question.body,
+        )
+
+
+async def _read(response: httpx2.Response, question: Question) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > question.max_bytes:
+            raise HubContractError(
+                f"{question.method} {question.path} answered more than {question.max_bytes} bytes"
+            )
+    return bytes(body)

@@ -1,0 +1,69 @@
+"""What the Git side answers, checked: ids are positive, names are not empty, nothing is half there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+Id = Annotated[int, msgspec.Meta(gt=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+AgentName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")]
+CommitId = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
+
+
+class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent a token belongs to."""
+
+    agent_id: Id
+    project_id: Id
+    """The project that holds the agent and its configuration."""
+    agent_name: AgentName
+    project_path: Text
+    default_branch: Text
+
+
+class RolesAt(msgspec.Struct, frozen=True, kw_only=True):
+    """The roles a person has in one project or group."""
+
+    id: Id
+    roles: tuple[Text, ...]
+
+
+class AccessAsAgent(msgspec.Struct, frozen=True):
+    """The person acts as the agent's own service account."""
+
+
+class AccessAsUser(msgspec.Struct, frozen=True, kw_only=True):
+    """The person is impersonated, with groups made of these roles; at least one of them."""
+
+    projects: tuple[RolesAt, ...] = ()
+    groups: tuple[RolesAt, ...] = ()
+
+
+class ProxyUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who may use an agent, and as whom."""
+
+    agent_id: Id
+    config_project_id: Id
+    user_id: Id
+    username: Text
+    access_as: AccessAsAgent | AccessAsUser
+
+
+class RepositoryHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a project's default branch stands."""
+
+    default_branch: Text
+    commit_id: CommitId | None
+    """None while the repository has no such branch: nothing was pushed yet."""
+
+
+class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened since the last report, by GitLab's counter names."""
+
+    counters: dict[str, int] = {}
+    unique_counters: dict[str, list[int]] = {}
+
+
+AS_AGENT: Final = AccessAsAgent()
