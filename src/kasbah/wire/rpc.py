@@ -18,6 +18,8 @@ from kasbah.errors import PeerError
 
 _PREFIX = struct.Struct("!BI")
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+RESET_CODE_BASE = 1000
+"""On the native tunnel a status other than OK ends the stream with this much added to make a reset code."""
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)

@@ -1,0 +1,88 @@
+"""One agent pod's connection, kas' side: the socket's protocol and what happens on a greeting and a call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from websockets.utils import apply_mask
+
+from kasbah.kas.hub_client.records import AgentInfo
+from kasbah.kas.reverse_tunnel.call import AgentCall
+from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
+from kasbah.kit.secrets import Secret
+from kasbah.wire.native_tunnel.connection import TunnelConnection
+from kasbah.wire.native_tunnel.engine import Role, TunnelProtocolError, TunnelStream
+from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
+from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
+
+
+class ConnectionOwner(Protocol):
+    """The server, as a connection sees it."""
+
+    rpc: RpcServer
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup: ...
+
+    def greeted(self, connection: AgentConnection, hello: AgentHello) -> None: ...
+
+    def draining(self, connection: AgentConnection) -> None: ...
+
+    def lost(self, connection: AgentConnection) -> None: ...
+
+
+class AgentConnection(TunnelConnection, asyncio.Protocol):
+    """From the handshake to the end of one pod's connection.
+
+    Attributes:
+        agent: who this is, once the token was found good.
+        token: the agent token the pod greeted with; checked again and again while the connection lasts.
+        pod_id: the pod's own random number; a second connection with it replaces the first.
+        peer: the socket's address, for logs.
+    """
+
+    def __init__(
+        self, owner: ConnectionOwner, transport: asyncio.Transport, *, peer: str, now: float
+    ) -> None:
+        super().__init__(Role.KAS, transport, asyncio.get_running_loop().call_soon, unmask=_unmask)
+        self._owner = owner
+        self.peer = peer
+        self.accepted_at = now
+        self.agent: AgentInfo | None = None
+        self.token = Secret("")
+        self.pod_id = 0
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._owner.lost(self)
+
+    def hello_received(self, hello: AgentHello) -> None:
+        if self.token:
+            raise TunnelProtocolError("a second greeting")
+        self.token = Secret(hello.token)
+        self.pod_id = hello.pod_id
+        self._owner.greeted(self, hello)
+
+    def admit(self, agent: AgentInfo, *, server_version: str) -> None:
+        """The token is good: streams flow from now on."""
+        self.agent = agent
+        self.tunnel.accept(KasHello(agent_id=agent.agent_id, server_version=server_version))
+
+    def refuse(self, code: GoAwayCode, message: str) -> None:
+        """Tell the agent why and close; running streams are cut."""
+        self.tunnel.go_away(code, message)
+        self.close(message)
+
+    def stream_opened(self, kind: StreamKind, opening: bytes, stream: TunnelStream) -> StreamHandler:
+        if kind is not StreamKind.RPC or self.agent is None:
+            raise TunnelProtocolError("an agent opens only calls")
+        call = AgentCall(agent=self.agent, agent_token=self.token, connection_id=self.pod_id)
+        return self._owner.rpc.accept(opening, stream, call, self._owner.tasks)
+
+    def go_away_received(self, code: GoAwayCode, message: str) -> None:  # noqa: ARG002 - agents only drain
+        self._owner.draining(self)
+
+
+def _unmask(data: bytes, key: bytes) -> bytes:
+    return bytes(apply_mask(data, key))

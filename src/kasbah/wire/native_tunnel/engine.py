@@ -1,0 +1,626 @@
+"""One end of a native tunnel: the state machine.
+
+Theory of operation. A connection begins with one HELLO from each side; the agent speaks first and nothing else is
+accepted before kas has answered (state `greeting`). Then both may open streams: kas with even ids, the agent with odd
+ones, each higher than the last. A stream is two independent directions; each ends with the END flag, both at once by
+RESET. A sender never passes the absolute limit its reader has given (WINDOW), and a reader that sees it passed closes
+the connection: flow control is enforced, not advised. GOAWAY stops new streams and lets running ones finish
+(`draining`). PING is sent when nothing arrived for a while; no answer in time means the peer is gone although the
+socket lives.
+
+What is queued per stream is bounded: `Stream.send` answers False from `QUEUE_LIMIT` on, and the owner must then stop
+reading its source. Everything that goes out is collected and taken by the shell once per loop turn (`take`).
+
+    greeting --accept/accepted--> open --GOAWAY either way--> draining --last stream over--> closed
+    any state --protocol error, refused, connection lost--> closed
+
+No sockets, no clock (`tick` is told the time), no randomness.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, Protocol
+
+import msgspec
+
+from kasbah.errors import PeerError
+from kasbah.wire.native_tunnel.frames import (
+    END,
+    GROWN_WINDOW,
+    HEADER,
+    INITIAL_WINDOW,
+    MAX_PAYLOAD,
+    MAX_STREAM_ID,
+    VERSION,
+    AgentHello,
+    FrameType,
+    GoAwayCode,
+    KasHello,
+    frame,
+)
+from kasbah.wire.native_tunnel.scheduler import Scheduler
+from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamHandler, StreamKind
+
+QUEUE_LIMIT: Final = 256 * 1024
+"""Bytes queued on one stream from which `send` answers False."""
+BULK_FROM: Final = 128 * 1024
+"""A small stream that has sent this much shares the connection as bulk."""
+PING_AFTER_S: Final = 10.0
+"""Silence after which the peer is asked whether it is still there."""
+PING_TIMEOUT_S: Final = 10.0
+"""How long it may take to answer: a frozen peer is given up after twenty seconds at most."""
+LATE_FRAMES_PER_MINUTE: Final = 10_000
+"""DATA for streams we have reset is normal while it is in flight; more than this is an attack."""
+AGENT_OPENS_PER_MINUTE: Final = 600
+"""Calls an agent may start; it needs a handful."""
+
+_STREAM_HEADER: Final = 2  # kind and class, before the opening
+
+
+class Role(enum.Enum):
+    AGENT = "agent"
+    KAS = "kas"
+
+
+class State(enum.Enum):
+    GREETING = "greeting"
+    OPEN = "open"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class TunnelProtocolError(PeerError):
+    """The peer broke the tunnel's rules; the connection cannot go on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True)
+
+
+class TunnelOwner(Protocol):
+    """Who owns a tunnel end: told what concerns the whole connection."""
+
+    def flush_wanted(self) -> None:
+        """There is something to `take`; called once until it was taken."""
+
+    def hello_received(self, hello: AgentHello) -> None:
+        """Kas only: check the token, then call `accept` or `go_away`."""
+
+    def accepted(self, hello: KasHello) -> None:
+        """Agent only: kas has taken us; streams may be opened."""
+
+    def stream_opened(self, kind: StreamKind, opening: bytes, stream: TunnelStream) -> StreamHandler:
+        """The peer opened a stream; who handles it? The answer may already have been given on the stream."""
+
+    def go_away_received(self, code: GoAwayCode, message: str) -> None:
+        """The peer takes no new streams; running ones may finish."""
+
+    def finished(self) -> None:
+        """Draining and no stream is left: the connection may be closed."""
+
+
+class TunnelStream:
+    """One stream's state on this side; implements `stream.Stream`."""
+
+    __slots__ = (
+        "_class",
+        "_consumed",
+        "_end_sent",
+        "_ended",
+        "_granted",
+        "_handler",
+        "_head",
+        "_in_line",
+        "_opening",
+        "_peer_ended",
+        "_queue",
+        "_queued",
+        "_received",
+        "_send_limit",
+        "_sent",
+        "_tunnel",
+        "_wants_writable",
+        "stream_id",
+    )
+
+    def __init__(self, tunnel: NativeTunnel, stream_id: int, stream_class: int, send_limit: int) -> None:
+        self._tunnel = tunnel
+        self.stream_id = stream_id
+        self._class = stream_class
+        self._handler: StreamHandler | None = None
+        self._opening: bytes | None = None
+        self._head: bytes | None = None
+        self._queue: list[bytes] = []
+        self._queued = 0
+        self._sent = 0
+        self._send_limit = send_limit
+        self._received = 0
+        self._consumed = 0
+        self._granted = tunnel.window
+        self._ended = False
+        self._end_sent = False
+        self._peer_ended = False
+        self._in_line = False
+        self._wants_writable = False
+
+    def __repr__(self) -> str:
+        return f"TunnelStream({self.stream_id}, sent={self._sent}, received={self._received})"
+
+    def send_head(self, head: bytes) -> None:
+        """Say our head, once, before any data; at most 65,535 bytes."""
+        if len(head) > MAX_PAYLOAD:
+            self.reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
+            self._report_reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
+            return
+        self._head = head
+        self._stand_in_line()
+
+    def send(self, data: bytes) -> bool:
+        """Queue data; False from 256 KiB on: stop until `StreamHandler.writable`."""
+        if data and not self._ended and self._handler is not None:
+            self._queue.append(data)
+            self._queued += len(data)
+            self._stand_in_line()
+            if self._queued >= QUEUE_LIMIT:
+                self._wants_writable = True
+                return False
+        return True
+
+    def end(self) -> None:
+        """We have said all; the other side may still speak."""
+        if not self._ended:
+            self._ended = True
+            self._stand_in_line()
+
+    def reset(self, code: int, message: str = "") -> None:
+        """End both directions at once, dropping what is queued; no callback follows."""
+        if self._handler is None:
+            return
+        never_sent = self._opening is not None
+        self._tunnel.forget(self)
+        if not never_sent:
+            self._tunnel.send_control(
+                frame(FrameType.RESET, self.stream_id, message.encode()[:512], value=code)
+            )
+
+    def consumed(self, count: int) -> None:
+        """Received bytes have left our room; the peer may send as many more once half the window is free."""
+        self._consumed += count
+        if self._peer_ended or self._handler is None:
+            return
+        window = GROWN_WINDOW if self._consumed >= GROWN_WINDOW else self._tunnel.window
+        if self._consumed + window - self._granted >= window // 2:
+            self._granted = self._consumed + window
+            self._tunnel.send_control(frame(FrameType.WINDOW, self.stream_id, value=self._granted))
+
+    # -- the tunnel's side ---------------------------------------------------------------------------------------
+
+    def open(self, handler: StreamHandler, opening: bytes | None) -> None:
+        """Begin: with an opening to be sent (ours), or without (the peer's)."""
+        self._handler = handler
+        if opening is not None:
+            self._opening = opening
+            self._stand_in_line()
+
+    def frame_received(self, kind: int, flags: int, value: int, payload: bytes) -> None:
+        """A HEAD, DATA, WINDOW or RESET of this stream.
+
+        Raises:
+            TunnelProtocolError: after its END, past its limit, or with a gap.
+        """
+        handler = self._handler
+        if handler is None:  # reset by a callback earlier in the same read
+            return
+        if kind == FrameType.DATA:
+            if value != self._received or self._peer_ended:
+                raise TunnelProtocolError(f"stream {self.stream_id}: data out of place at byte {value}")
+            self._received += len(payload)
+            if self._received > self._granted:
+                raise TunnelProtocolError(f"stream {self.stream_id}: sent past its window")
+            if payload:
+                handler.data_received(payload)
+        elif kind == FrameType.HEAD:
+            if self._peer_ended or self._received:
+                raise TunnelProtocolError(f"stream {self.stream_id}: head out of place")
+            handler.head_received(payload)
+        elif kind == FrameType.WINDOW:
+            if value > self._send_limit:
+                self._send_limit = value
+                if self._queue:
+                    self._stand_in_line()
+            return
+        else:
+            self._tunnel.forget(self)
+            handler.reset(value, payload.decode(errors="replace"))
+            return
+        if flags & END and not self._peer_ended:
+            self._peer_ended = True
+            if self._handler is not None:
+                handler.ended()
+            self._forget_if_over()
+
+    def emit(self, out: list[bytes]) -> tuple[int, int]:
+        """Append the next frame to `out`: bytes written and the class to wait in again, or -1."""
+        self._in_line = False
+        if self._handler is None:
+            return 0, -1
+        if self._opening is not None:
+            size = self._emit_opening(out)
+        elif self._head is not None:
+            head, self._head = self._head, None
+            out.append(
+                HEADER.pack(self.stream_id, len(head), FrameType.HEAD, self._end_flag_after_head(), 0) + head
+            )
+            size = len(head)
+        else:
+            size = self._emit_data(out)
+        if self._end_sent:
+            self._forget_if_over()
+            return size, -1
+        if self._in_line:  # `writable` has queued more meanwhile, and stands in line already
+            return size, -1
+        if self._head is not None or (self._queue and self._sent < self._send_limit) or self._must_say_end():
+            self._in_line = True
+            return size, self._class
+        return size, -1
+
+    def lost(self, code: ResetCode, message: str) -> None:
+        """The connection is gone."""
+        self._report_reset(code, message)
+
+    def _must_say_end(self) -> bool:
+        return self._ended and not self._queue and not self._end_sent
+
+    def _end_flag_after_head(self) -> int:
+        if self._must_say_end():
+            self._end_sent = True
+            return END
+        return 0
+
+    def _emit_opening(self, out: list[bytes]) -> int:
+        opening = self._opening or b""
+        self._opening = None
+        flags = self._end_flag_after_head() if self._head is None else 0
+        out.append(HEADER.pack(self.stream_id, len(opening), FrameType.OPEN, flags, 0) + opening)
+        return len(opening)
+
+    def _emit_data(self, out: list[bytes]) -> int:
+        room = self._send_limit - self._sent
+        if self._queue and room > 0:
+            data = self._queue[0]
+            size = min(len(data), room, MAX_PAYLOAD)
+            if size == len(data):
+                del self._queue[0]
+            else:
+                self._queue[0] = data[size:]
+                data = data[:size]
+        elif self._must_say_end():
+            data, size = b"", 0
+        else:
+            return 0
+        out.append(HEADER.pack(self.stream_id, size, FrameType.DATA, 0, self._sent))
+        self._queued -= size
+        self._sent += size
+        if self._must_say_end():
+            self._end_sent = True
+            out[-1] = HEADER.pack(self.stream_id, size, FrameType.DATA, END, self._sent - size)
+        if size:
+            out.append(data)
+        if self._class == StreamClass.SMALL and self._sent > BULK_FROM:
+            self._class = StreamClass.BULK
+        if self._wants_writable and self._queued < QUEUE_LIMIT // 2:
+            self._wants_writable = False
+            if self._handler is not None:
+                self._handler.writable()
+        return size
+
+    def _stand_in_line(self) -> None:
+        if not self._in_line and self._handler is not None:
+            self._in_line = True
+            self._tunnel.stand_in_line(self, self._class)
+
+    def _forget_if_over(self) -> None:
+        if self._end_sent and self._peer_ended:
+            self._tunnel.forget(self)
+
+    def detach(self) -> None:
+        """No callback and no frame from now on."""
+        self._handler = None
+        self._queue = []
+        self._queued = 0
+
+    def _report_reset(self, code: ResetCode, message: str) -> None:
+        handler = self._handler
+        self._tunnel.forget(self)
+        if handler is not None:
+            handler.reset(code, message)
+
+
+class NativeTunnel:
+    """One end of a connection; see the module for how it works."""
+
+    def __init__(self, role: Role, owner: TunnelOwner, *, window: int = INITIAL_WINDOW) -> None:
+        self.role = role
+        self.window = window
+        self.state = State.GREETING
+        self._owner = owner
+        self._streams: dict[int, TunnelStream] = {}
+        self._scheduler: Scheduler[TunnelStream] = Scheduler()
+        self._control: list[bytes] = []
+        self._flush_requested = False
+        self._partial = bytearray()
+        self._needed = 0
+        self._peer_window = INITIAL_WINDOW
+        self._next_id = 2 if role is Role.KAS else 1
+        self._last_peer_id = 0
+        self._heard = False
+        self._last_heard: float | None = None
+        self._ping_sent_at: float | None = None
+        self._pings = 0
+        self._late_frames = 0
+        self._peer_opens = 0
+        self._minute_began = 0.0
+        self._peer_draining = False
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that are not over."""
+        return len(self._streams)
+
+    @property
+    def can_open(self) -> bool:
+        """Whether new streams may be opened on this connection."""
+        return self.state is State.OPEN and not self._peer_draining and self._next_id < MAX_STREAM_ID
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def greet(self, hello: AgentHello) -> None:
+        """Agent: the first frame."""
+        self.send_control(frame(FrameType.HELLO, 0, msgspec.json.encode(hello)))
+
+    def accept(self, hello: KasHello) -> None:
+        """kas: the token is good; streams may be opened from now on."""
+        if self.state is State.GREETING:
+            self.state = State.OPEN
+            self.send_control(frame(FrameType.HELLO, 0, msgspec.json.encode(hello)))
+
+    def open_stream(
+        self,
+        kind: StreamKind,
+        opening: bytes,
+        handler: StreamHandler,
+        *,
+        stream_class: StreamClass = StreamClass.SMALL,
+    ) -> TunnelStream:
+        """Open a stream; callers check `can_open` first.
+
+        Raises:
+            PeerError: the opening is over 64 KiB, or the connection takes no streams.
+        """
+        if not self.can_open:
+            raise PeerError("the tunnel takes no new streams", retryable=True)
+        if len(opening) + _STREAM_HEADER > MAX_PAYLOAD:
+            raise PeerError("the request's head is over 64 KiB")
+        stream = TunnelStream(self, self._next_id, stream_class, self._peer_window)
+        self._next_id += 2
+        self._streams[stream.stream_id] = stream
+        stream.open(handler, bytes((kind, stream_class)) + opening)
+        return stream
+
+    def go_away(self, code: GoAwayCode, message: str = "") -> None:
+        """Take no new streams; running ones may finish, and `finished` is called when the last is over."""
+        if self.state in {State.GREETING, State.OPEN}:
+            self.state = State.DRAINING
+            self.send_control(frame(FrameType.GOAWAY, 0, message.encode()[:512], value=code))
+            self._finish_if_idle()
+
+    def connection_lost(self, message: str) -> None:
+        """The socket is gone: every stream is told, nothing can be sent."""
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._control.clear()
+            for stream in list(self._streams.values()):
+                stream.lost(ResetCode.CONNECTION_LOST, message)
+
+    def tick(self, now: float) -> None:
+        """Called about once a second with a monotonic time: keep-alive and budgets.
+
+        Raises:
+            TunnelProtocolError: the peer has not answered a ping in time.
+        """
+        if self._heard or self._last_heard is None:
+            self._heard = False
+            self._last_heard = now
+            self._ping_sent_at = None
+        elif self._ping_sent_at is not None:
+            if now - self._ping_sent_at > PING_TIMEOUT_S:
+                raise TunnelProtocolError("the peer is silent: no answer to a ping")
+        elif now - self._last_heard > PING_AFTER_S and self.state is not State.GREETING:
+            self._ping_sent_at = now
+            self._pings += 1
+            self.send_control(frame(FrameType.PING, value=self._pings))
+        if now - self._minute_began > 60:
+            self._minute_began = now
+            self._late_frames = self._peer_opens = 0
+
+    # -- bytes in ------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the peer; calls handlers.
+
+        Raises:
+            TunnelProtocolError: the rules were broken; send GOAWAY if you can, and close.
+        """
+        self._heard = True
+        if self._partial:
+            self._partial += data
+            if len(self._partial) < self._needed:
+                return
+            data = bytes(self._partial)
+            self._partial.clear()
+        position, end = 0, len(data)
+        unpack = HEADER.unpack_from
+        size = HEADER.size
+        while end - position >= size:
+            stream_id, length, kind, flags, value = unpack(data, position)
+            begin = position + size
+            position = begin + length
+            if position > end:
+                position = begin - size
+                self._needed = size + length
+                break
+            self._frame_received(kind, stream_id, flags, value, data[begin:position])
+            if self.state is State.CLOSED:
+                return
+        else:
+            self._needed = size
+        if position < end:
+            self._partial += data[position:]
+
+    def _frame_received(self, kind: int, stream_id: int, flags: int, value: int, payload: bytes) -> None:
+        if self.state is State.GREETING and kind not in {FrameType.HELLO, FrameType.GOAWAY}:
+            raise TunnelProtocolError("a frame before the greeting")
+        if stream_id:
+            stream = self._streams.get(stream_id)
+            if stream is not None and kind in _STREAM_FRAMES:
+                stream.frame_received(kind, flags, value, payload)
+            elif kind == FrameType.OPEN:
+                self._open_received(stream_id, flags, payload)
+            else:
+                self._frame_for_no_stream(kind, stream_id)
+        elif kind == FrameType.PING:
+            self.send_control(frame(FrameType.PONG, value=value))
+        elif kind == FrameType.HELLO:
+            self._hello_received(payload)
+        elif kind == FrameType.GOAWAY:
+            self._peer_draining = True
+            self._owner.go_away_received(_go_away_code(value), payload.decode(errors="replace"))
+            self._finish_if_idle()
+        elif kind != FrameType.PONG:
+            raise TunnelProtocolError(f"an unknown frame of type {kind}")
+
+    def _hello_received(self, payload: bytes) -> None:
+        if self.state is not State.GREETING:
+            raise TunnelProtocolError("a second greeting")
+        try:
+            if self.role is Role.KAS:
+                agent_hello = msgspec.json.decode(payload, type=AgentHello)
+                self._greeted(agent_hello.version, agent_hello.window)
+                self._owner.hello_received(agent_hello)
+            else:
+                kas_hello = msgspec.json.decode(payload, type=KasHello)
+                self._greeted(kas_hello.version, kas_hello.window)
+                self.state = State.OPEN
+                self._owner.accepted(kas_hello)
+        except msgspec.DecodeError as error:
+            raise TunnelProtocolError("a malformed greeting") from error
+
+    def _greeted(self, version: int, window: int) -> None:
+        if version != VERSION:
+            raise TunnelProtocolError(f"the peer speaks kasbah.v{version}, this end kasbah.v{VERSION}")
+        if not 1024 <= window <= GROWN_WINDOW:
+            raise TunnelProtocolError(f"a window of {window} bytes is not acceptable")
+        self._peer_window = window
+
+    def _open_received(self, stream_id: int, flags: int, payload: bytes) -> None:
+        peer_parity = 1 if self.role is Role.KAS else 0
+        if stream_id % 2 != peer_parity or stream_id <= self._last_peer_id or len(payload) < _STREAM_HEADER:
+            raise TunnelProtocolError(f"stream {stream_id} cannot be opened")
+        self._last_peer_id = stream_id
+        if self.role is Role.KAS:
+            self._peer_opens += 1
+            if self._peer_opens > AGENT_OPENS_PER_MINUTE:
+                raise TunnelProtocolError("the agent opens too many streams")
+        try:
+            kind, stream_class = StreamKind(payload[0]), StreamClass(payload[1])
+        except ValueError:
+            kind = None
+            stream_class = StreamClass.SMALL
+        if kind is None or self.state is not State.OPEN:
+            why = "an unknown kind of stream" if kind is None else "this end is draining"
+            self.send_control(frame(FrameType.RESET, stream_id, why.encode(), value=ResetCode.REFUSED))
+            return
+        stream = TunnelStream(self, stream_id, stream_class, self._peer_window)
+        self._streams[stream_id] = stream
+        accepting = _Accepting()
+        stream.open(accepting, None)
+        handler = self._owner.stream_opened(kind, payload[_STREAM_HEADER:], stream)
+        if stream_id in self._streams:  # not already reset by its new owner
+            stream.open(handler, None)
+            if flags & END:
+                stream.frame_received(FrameType.DATA, END, 0, b"")
+
+    def _frame_for_no_stream(self, kind: int, stream_id: int) -> None:
+        if kind not in _STREAM_FRAMES:
+            raise TunnelProtocolError(f"an unknown frame of type {kind}")
+        ours = (stream_id % 2 == 0) == (self.role is Role.KAS)
+        if stream_id >= self._next_id if ours else stream_id > self._last_peer_id:
+            raise TunnelProtocolError(f"a frame for stream {stream_id}, which was never opened")
+        self._late_frames += 1
+        if self._late_frames > LATE_FRAMES_PER_MINUTE:
+            raise TunnelProtocolError("too many frames for streams that are over")
+
+    # -- bytes out -----------------------------------------------------------------------------------------------
+
+    def take(self, budget: int) -> list[bytes]:
+        """What is to be written now, about `budget` bytes at most; call again while `has_output`."""
+        self._flush_requested = False
+        out, self._control = self._control, []
+        if self._scheduler:
+            self._scheduler.run(budget, lambda stream: stream.emit(out))
+        return out
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take` would answer something."""
+        return bool(self._control) or bool(self._scheduler)
+
+    def send_control(self, data: bytes) -> None:
+        """A frame that goes out before all others."""
+        if self.state is not State.CLOSED:
+            self._control.append(data)
+            self._want_flush()
+
+    def stand_in_line(self, stream: TunnelStream, stream_class: int) -> None:
+        """The stream has something to send."""
+        self._scheduler.add(stream, stream_class)
+        self._want_flush()
+
+    def forget(self, stream: TunnelStream) -> None:
+        """The stream is over on this side."""
+        if self._streams.pop(stream.stream_id, None) is not None:
+            stream.detach()
+            self._finish_if_idle()
+
+    def _want_flush(self) -> None:
+        if not self._flush_requested:
+            self._flush_requested = True
+            self._owner.flush_wanted()
+
+    def _finish_if_idle(self) -> None:
+        if not self._streams and (self.state is State.DRAINING or self._peer_draining):
+            self._owner.finished()
+
+
+class _Accepting:
+    """Stands in while the owner decides who handles a stream, so that the stream can already be answered on."""
+
+    def head_received(self, head: bytes) -> None: ...
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def reset(self, code: int, message: str) -> None: ...
+
+    def writable(self) -> None: ...
+
+
+_STREAM_FRAMES: Final = frozenset({FrameType.HEAD, FrameType.DATA, FrameType.WINDOW, FrameType.RESET})
+
+
+def _go_away_code(value: int) -> GoAwayCode:
+    try:
+        return GoAwayCode(value)
+    except ValueError:
+        return GoAwayCode.DRAINING
