@@ -1,0 +1,307 @@
+"""What kas believes of the Git side's answers, and what it does when there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+
+from kasbah.kas.hub_client import errors
+from kasbah.kas.hub_client.client import AGENT_INFO_TTL_S, HubClient
+from kasbah.kas.hub_client.records import (
+    AccessAsAgent,
+    AccessAsUser,
+    AgentInfo,
+    RepositoryHead,
+    RolesAt,
+    UsageMetrics,
+)
+from kasbah.kit.backoff import BackoffSettings
+from kasbah.kit.secrets import Secret
+from tests.doubles.fake_hub import COMMIT, SECRET, FakeHub, agent_info, json_answer, proxy_user
+
+TOKEN = Secret("glagent-good")
+PAT = Secret("glpat-x")
+AT_ONCE = BackoffSettings(initial_s=0, maximum_s=0, reset_s=1)
+
+
+@dataclass
+class Clock:
+    now: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client_of(hub: FakeHub, clock: Clock | None = None) -> HubClient:
+    return HubClient(hub.client(), SECRET, clock=clock or Clock(), retry=AT_ONCE)
+
+
+@pytest.mark.asyncio
+async def test_a_token_gives_its_agent():
+    info = await client_of(FakeHub()).agent_info(TOKEN)
+    assert info == AgentInfo(
+        agent_id=7, project_id=31, agent_name="prod-eu", project_path="ops/fleet", default_branch="main"
+    )
+
+
+@pytest.mark.asyncio
+async def test_ids_written_as_strings_are_understood():
+    hub = FakeHub()
+    hub.answer_with("agent_info", json_answer(200, agent_info(agent_id="7", project_id="31")))
+    assert (await client_of(hub).agent_info(TOKEN)).agent_id == 7
+
+
+@pytest.mark.asyncio
+async def test_an_agent_is_remembered_for_a_few_seconds():
+    hub, clock = FakeHub(), Clock()
+    client = client_of(hub, clock)
+    await client.agent_info(TOKEN)
+    await client.agent_info(TOKEN)
+    assert len(hub.requests) == 1
+    clock.now += AGENT_INFO_TTL_S
+    await client.agent_info(TOKEN)
+    assert len(hub.requests) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_fresh_question_sees_a_revoked_token_at_once():
+    hub = FakeHub()
+    client = client_of(hub)
+    await client.agent_info(TOKEN)
+    hub.token = "glagent-other"
+    with pytest.raises(errors.HubUnauthenticatedError):
+        await client.agent_info(TOKEN, fresh=True)
+    with pytest.raises(errors.HubUnauthenticatedError):
+        await client.agent_info(TOKEN)
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_is_remembered_shortly():
+    hub, clock = FakeHub(), Clock()
+    client = client_of(hub, clock)
+    for _ in range(3):
+        with pytest.raises(errors.HubUnauthenticatedError):
+            await client.agent_info(Secret("glagent-bad"))
+    assert len(hub.requests) == 1
+    clock.now += 2
+    with pytest.raises(errors.HubUnauthenticatedError):
+        await client.agent_info(Secret("glagent-bad"))
+    assert len(hub.requests) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_hub_that_is_away_is_not_remembered():
+    hub = FakeHub()
+    hub.answer_with("agent_info", httpx2.ConnectError("refused"))
+    client = client_of(hub)
+    with pytest.raises(errors.HubUnavailableError, match="refused") as caught:
+        await client.agent_info(TOKEN)
+    assert caught.value.retryable
+    assert (await client.agent_info(TOKEN)).agent_id == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, errors.HubUnauthenticatedError),
+        (403, errors.HubForbiddenError),
+        (404, errors.HubNotFoundError),
+        (302, errors.HubContractError),
+        (204, errors.HubContractError),
+        (418, errors.HubContractError),
+        (500, errors.HubUnavailableError),
+        (429, errors.HubUnavailableError),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_status_has_one_meaning(status: int, error: type[Exception]):
+    hub = FakeHub()
+    hub.answer_with("agent_info", json_answer(status, {"message": "no"}))
+    with pytest.raises(error):
+        await client_of(hub).agent_info(TOKEN)
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_shared_secret_is_not_blamed_on_the_agent():
+    hub = FakeHub()
+    hub.answer_with("agent_info", json_answer(401, {"message": "KAS JWT authentication invalid"}))
+    with pytest.raises(errors.HubContractError, match="same secret"):
+        await client_of(hub).agent_info(TOKEN)
+    assert (await client_of(hub).agent_info(TOKEN)).agent_id == 7
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [],
+        agent_info(agent_id=0),
+        agent_info(agent_id=-1),
+        agent_info(project_id=None),
+        agent_info(agent_name=""),
+        agent_info(agent_name="../../etc"),
+        agent_info(agent_name="a" * 64),
+        agent_info(default_branch=""),
+        agent_info(gitaly_repository={}),
+        agent_info(gitaly_repository={"gl_project_path": ""}),
+    ],
+)
+@pytest.mark.asyncio
+async def test_an_incomplete_agent_is_no_agent(document: Any):
+    hub = FakeHub()
+    hub.answer_with("agent_info", json_answer(200, document))
+    with pytest.raises(errors.HubContractError):
+        await client_of(hub).agent_info(TOKEN)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"null", b"[" * 100_000, b'"' + b"x" * 2_000_000])
+@pytest.mark.asyncio
+async def test_an_answer_that_is_no_document_is_refused(body: bytes):
+    hub = FakeHub()
+    hub.answer_with("agent_info", httpx2.Response(200, content=body))
+    with pytest.raises(errors.HubContractError):
+        await client_of(hub).agent_info(TOKEN)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nX: y", "ü", "x" * 1_000_000])
+@pytest.mark.asyncio
+async def test_what_cannot_be_a_token_is_refused_unasked(token: str):
+    hub = FakeHub()
+    with pytest.raises(errors.HubUnauthenticatedError):
+        await client_of(hub).agent_info(Secret(token))
+    with pytest.raises(errors.HubUnauthenticatedError):
+        await client_of(hub).authorize_proxy_user(7, Secret(token))
+    assert hub.requests == []
+
+
+@pytest.mark.asyncio
+async def test_a_user_may_act_as_the_agent():
+    user = await client_of(FakeHub()).authorize_proxy_user(7, PAT)
+    assert (user.username, user.user_id, user.config_project_id) == ("mia", 4, 31)
+    assert user.access_as == AccessAsAgent()
+
+
+@pytest.mark.asyncio
+async def test_a_user_may_act_as_themselves_with_their_roles():
+    hub = FakeHub()
+    roles = {"projects": [{"id": 40, "roles": ["guest", "developer"]}], "groups": []}
+    hub.answer_with("authorize_proxy_user", json_answer(200, proxy_user(access_as={"user": roles})))
+    user = await client_of(hub).authorize_proxy_user(7, PAT)
+    assert user.access_as == AccessAsUser(projects=(RolesAt(id=40, roles=("guest", "developer")),))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        proxy_user(access_as=None),
+        proxy_user(access_as={}),
+        proxy_user(access_as={"agent": {}, "user": {"projects": [{"id": 1, "roles": ["owner"]}]}}),
+        proxy_user(access_as={"robot": {}}),
+        proxy_user(access_as={"agent": {"really": True}}),
+        proxy_user(access_as={"user": {}}),
+        proxy_user(access_as={"user": {"projects": [], "groups": []}}),
+        proxy_user(access_as={"user": {"projects": [{"id": 1, "roles": []}]}}),
+        proxy_user(access_as={"user": {"projects": [{"id": 1}]}}),
+        proxy_user(access_as={"user": {"projects": [{"id": 0, "roles": ["owner"]}]}}),
+        proxy_user(access_as={"user": {"teams": [{"id": 1, "roles": ["owner"]}]}}),
+        proxy_user(user={"id": 4, "username": ""}),
+        proxy_user(user={"id": 4}),
+        proxy_user(user={"username": "mia"}),
+        proxy_user(agent={"id": 8, "config_project": {"id": 31}}),
+        proxy_user(agent={"id": 7}),
+    ],
+)
+@pytest.mark.asyncio
+async def test_an_answer_that_is_not_whole_allows_nothing(document: Any):
+    hub = FakeHub()
+    hub.answer_with("authorize_proxy_user", json_answer(200, document))
+    with pytest.raises(errors.HubContractError):
+        await client_of(hub).authorize_proxy_user(7, PAT)
+
+
+@pytest.mark.asyncio
+async def test_gitlabs_400_for_an_unknown_token_is_an_authentication_failure():
+    hub = FakeHub()
+    message = "400 Bad request - Unable to get user from request data"
+    hub.answer_with("authorize_proxy_user", json_answer(400, {"message": message}))
+    with pytest.raises(errors.HubUnauthenticatedError, match="Unable to get user"):
+        await client_of(hub).authorize_proxy_user(7, PAT)
+
+
+@pytest.mark.asyncio
+async def test_an_idempotent_question_is_asked_again():
+    hub = FakeHub()
+    hub.answer_with("authorize_proxy_user", httpx2.ReadTimeout("slow"), httpx2.Response(503))
+    await client_of(hub).authorize_proxy_user(7, PAT)
+    assert len(hub.requests) == 3
+
+
+@pytest.mark.asyncio
+async def test_counters_are_sent_once_because_twice_would_count_twice():
+    hub = FakeHub()
+    hub.answer_with("usage_metrics", httpx2.Response(503))
+    metrics = UsageMetrics(counters={"k8s_api_proxy_request": 3})
+    with pytest.raises(errors.HubUnavailableError):
+        await client_of(hub).usage_metrics(metrics)
+    assert [msgspec.json.decode(request.content) for request in hub.requests] == [
+        {"counters": {"k8s_api_proxy_request": 3}, "unique_counters": {}}
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_configuration_is_told_whole():
+    hub = FakeHub()
+    await client_of(hub).agent_configuration(7, {"user_access": {"access_as": {"agent": {}}}})
+    assert hub.configurations == [
+        {"agent_id": 7, "agent_config": {"user_access": {"access_as": {"agent": {}}}}}
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_deleted_agents_configuration_is_no_error():
+    hub = FakeHub()
+    hub.answer_with("agent_configuration", json_answer(404, {"message": "404 Not found"}))
+    await client_of(hub).agent_configuration(7, {})
+
+
+@pytest.mark.asyncio
+async def test_a_repository_has_a_head_or_is_empty():
+    hub = FakeHub()
+    client = client_of(hub)
+    assert await client.repository_head(31) == RepositoryHead(default_branch="main", commit_id=COMMIT)
+    hub.commit_id = None
+    assert await client.repository_head(31) == RepositoryHead(default_branch="main", commit_id=None)
+
+
+@pytest.mark.asyncio
+async def test_a_file_is_read_and_a_missing_one_is_none():
+    client = client_of(FakeHub(files={"a b/ü": b"\x00x"}))
+    assert await client.repository_file(31, COMMIT, "a b/ü", max_bytes=10) == b"\x00x"
+    assert await client.repository_file(31, COMMIT, "gone", max_bytes=10) is None
+
+
+@pytest.mark.asyncio
+async def test_a_file_over_the_limit_is_refused_even_if_it_is_sent():
+    hub = FakeHub(files={"f": b"x" * 11})
+    client = client_of(hub)
+    with pytest.raises(errors.FileTooLargeError):
+        await client.repository_file(31, COMMIT, "f", max_bytes=10)
+    hub.answer_with("repository_file", httpx2.Response(200, content=b"x" * 11))
+    with pytest.raises(errors.FileTooLargeError):
+        await client.repository_file(31, COMMIT, "f", max_bytes=10)
+
+
+@pytest.mark.asyncio
+async def test_a_folder_is_no_file_and_a_missing_project_is_not_a_missing_file():
+    hub = FakeHub()
+    hub.answer_with("repository_file", json_answer(422, {}), json_answer(404, {"message": "404 Not found"}))
+    client = client_of(hub)
+    with pytest.raises(errors.NotARegularFileError):
+        await client.repository_file(31, COMMIT, "f", max_bytes=10)
+    with pytest.raises(errors.HubNotFoundError):
+        await client.repository_file(31, COMMIT, "f", max_bytes=10)
