@@ -1,0 +1,108 @@
+"""Users, personal access tokens, and the proof that a request carries one.
+
+Pure records and rules; the time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Literal, NewType
+
+UserId = NewType("UserId", int)
+
+UserState = Literal["active", "blocked"]
+
+ALL_SCOPES: Final = (
+    "api",
+    "read_api",
+    "read_user",
+    "read_repository",
+    "write_repository",
+    "k8s_proxy",
+    "self_rotate",
+    "sudo",
+    "admin_mode",
+)
+"""Every scope a token may carry here."""
+
+ROOT_SCOPES: Final = tuple(scope for scope in ALL_SCOPES if scope != "self_rotate")
+
+_USERNAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,253}[a-zA-Z0-9_-]|[a-zA-Z0-9_]")
+_USERNAME_RULE = "can contain only letters, digits, '_', '-' and '.'. Cannot start with '-' or '.', end with '.', or contain '..'."
+_EMAIL = re.compile(r"[^@\s]{1,128}@[^@\s]{1,254}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    id: int
+    username: str
+    name: str
+    email: str
+    state: UserState
+    is_admin: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """What is asked for; `problems` says what is wrong with it."""
+
+    username: str
+    name: str
+    email: str
+    is_admin: bool = False
+
+    def problems(self) -> dict[str, list[str]]:
+        """Sentences by field, GitLab's; empty when all is well."""
+        found: dict[str, list[str]] = {}
+        if not _USERNAME.fullmatch(self.username) or ".." in self.username:
+            found["username"] = [_USERNAME_RULE]
+        if not _EMAIL.fullmatch(self.email):
+            found["email"] = ["is invalid"]
+        if not self.name.strip():
+            found["name"] = ["can't be blank"]
+        elif len(self.name) > 255:
+            found["name"] = ["is too long (maximum is 255 characters)"]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalAccessToken:
+    id: int
+    user_id: int
+    name: str
+    description: str | None
+    scopes: tuple[str, ...]
+    revoked: bool
+    expires_at: date | None
+    """The token dies at 00:00 UTC of this date."""
+    created_at: datetime
+    last_used_at: datetime | None
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and now.date() >= self.expires_at
+
+    def is_active(self, now: datetime) -> bool:
+        return not self.revoked and not self.is_expired(now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    name: str
+    scopes: tuple[str, ...]
+    expires_at: date | None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticated:
+    """A request carries an active token of an active user."""
+
+    user: User
+    token: PersonalAccessToken
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return frozenset(self.token.scopes)
