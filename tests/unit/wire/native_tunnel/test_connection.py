@@ -1,0 +1,132 @@
+"""A tunnel on a WebSocket, without sockets: what is written, when, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.utils import apply_mask
+
+from kasbah.wire.native_tunnel.connection import TunnelConnection
+from kasbah.wire.native_tunnel.engine import Role
+from kasbah.wire.native_tunnel.frames import AgentHello, FrameType, frame
+from kasbah.wire.websocket import binary_header
+
+
+class MemoryTransport:
+    """Keeps what is written, call by call."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.ended = ""
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | memoryview]) -> None:
+        self.writes.append(b"".join(list_of_data))
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+
+class Kas(TunnelConnection):
+    def __init__(self) -> None:
+        self.memory = MemoryTransport()
+        self.soon: list[Callable[[], None]] = []
+        self.greetings: list[str] = []
+        super().__init__(
+            Role.KAS, self.memory, self.soon.append, unmask=lambda data, key: bytes(apply_mask(data, key))
+        )
+
+    def hello_received(self, hello: AgentHello) -> None:
+        self.greetings.append(hello.token)
+
+
+HELLO = frame(FrameType.HELLO, 0, b'{"token":"t","pod_id":1}')
+
+
+def test_a_greeting_in_a_masked_message_is_understood():
+    kas = Kas()
+    kas.data_received(Frame(Opcode.BINARY, HELLO).serialize(mask=True))
+    assert kas.greetings == ["t"]
+
+
+def test_what_is_said_in_one_turn_is_written_once():
+    kas = Kas()
+    kas.tunnel.send_control(b"one")
+    kas.tunnel.send_control(b"two")
+    assert len(kas.soon) == 1
+    kas.soon[0]()
+    assert kas.memory.writes == [binary_header(6, masked=False) + b"onetwo"]
+
+
+def test_nothing_is_taken_from_the_engine_while_the_transport_is_full():
+    kas = Kas()
+    kas.pause_writing()
+    kas.tunnel.send_control(b"waits")
+    kas.flush()
+    assert kas.memory.writes == []
+    kas.resume_writing()
+    assert len(kas.memory.writes) == 1
+
+
+def test_pings_are_answered():
+    kas = Kas()
+    kas.data_received(Frame(Opcode.PING, b"x").serialize(mask=True))
+    assert kas.memory.writes == [Frame(Opcode.PONG, b"x").serialize(mask=False)]
+
+
+@pytest.mark.parametrize(
+    ("hostile", "code"),
+    [
+        pytest.param(
+            Frame(Opcode.TEXT, b"hello").serialize(mask=True), CloseCode.UNSUPPORTED_DATA, id="text"
+        ),
+        pytest.param(
+            Frame(Opcode.BINARY, HELLO).serialize(mask=False), CloseCode.PROTOCOL_ERROR, id="unmasked"
+        ),
+        pytest.param(
+            Frame(Opcode.BINARY, frame(FrameType.DATA, 2)).serialize(mask=True),
+            CloseCode.PROTOCOL_ERROR,
+            id="a frame before the greeting",
+        ),
+    ],
+)
+def test_a_breach_is_answered_with_its_close_code(hostile: bytes, code: CloseCode):
+    kas = Kas()
+    kas.data_received(hostile)
+    assert kas.memory.ended == "closed"
+    assert Close.parse(kas.memory.writes[-1][2:]).code == code
+    assert kas.failure
+
+
+def test_a_closed_connection_whose_peer_does_not_read_is_aborted_in_the_end():
+    kas = Kas()
+    kas.close("bye")
+    kas.tick(100.0)
+    kas.tick(102.0)
+    assert kas.memory.ended == "closed"
+    kas.tick(106.0)
+    assert kas.memory.ended == "aborted"
+
+
+def test_a_silent_peer_is_aborted():
+    kas = Kas()
+    kas.data_received(Frame(Opcode.BINARY, HELLO).serialize(mask=True))
+    kas.tunnel.state = kas.tunnel.state.OPEN
+    for now in (0.0, 1.0, 12.0, 23.0):
+        kas.tick(now)
+    assert kas.memory.ended == "aborted"
+    assert "silent" in kas.failure
+
+
+def test_a_close_from_the_peer_is_answered():
+    kas = Kas()
+    kas.data_received(Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True))
+    assert kas.memory.ended == "closed"
+    assert kas.memory.writes[-1][0] & 0x0F == Opcode.CLOSE

@@ -1,0 +1,326 @@
+"""Dialogues between the two ends of a native tunnel, and what each does with a peer that breaks the rules."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kasbah.errors import PeerError
+from kasbah.wire.native_tunnel import engine
+from kasbah.wire.native_tunnel.engine import State, TunnelProtocolError
+from kasbah.wire.native_tunnel.frames import (
+    END,
+    HEADER,
+    INITIAL_WINDOW,
+    AgentHello,
+    FrameType,
+    GoAwayCode,
+    KasHello,
+    frame,
+)
+from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamKind
+from tests.doubles.tunnel_pair import TunnelPair
+
+
+def test_greeting_is_answered_before_streams_may_be_opened():
+    pair = TunnelPair(greeted=False)
+    assert not pair.kas.tunnel.can_open
+    pair.agent.tunnel.greet(AgentHello(token="t", pod_id=1))
+    pair.pump()
+    assert pair.kas.events == [("hello", "t")]
+    pair.kas.tunnel.accept(KasHello(agent_id=7))
+    pair.pump()
+    assert pair.agent.events == [("accepted", 7)]
+    assert pair.agent.tunnel.can_open
+    assert pair.kas.tunnel.can_open
+
+
+def test_a_token_never_shows_in_a_greeting_printed():
+    assert "glagent" not in repr(AgentHello(token="glagent-secret", pod_id=1))
+
+
+def test_request_and_answer_travel_whole_and_the_stream_is_forgotten():
+    pair = TunnelPair()
+    stream, handler = pair.kas.open(b"GET /version")
+    stream.end()
+    pair.pump()
+    ((kind, opening, answer, served),) = pair.agent.opened
+    assert (kind, opening, served.words()) == (StreamKind.KUBERNETES_API, b"GET /version", ["ended"])
+    answer.send_head(b"200")
+    answer.send(b"body")
+    answer.end()
+    pair.pump()
+    assert handler.said == [("head", b"200"), ("data", b"body"), ("ended", None)]
+    assert pair.kas.tunnel.stream_count == pair.agent.tunnel.stream_count == 0
+
+
+def test_a_small_answer_costs_two_frames():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    stream.end()
+    pair.pump()
+    answer = pair.agent.opened[0][2]
+    answer.send_head(b"200")
+    answer.send(b"body")
+    answer.end()
+    assert pair.pump() == 2 * HEADER.size + len(b"200body")
+
+
+def test_an_agent_opens_calls_with_odd_ids_and_kas_streams_with_even_ones():
+    pair = TunnelPair()
+    assert [pair.agent.open()[0].stream_id for _ in range(2)] == [1, 3]
+    assert [pair.kas.open()[0].stream_id for _ in range(2)] == [2, 4]
+
+
+def test_a_reader_that_takes_nothing_stops_its_writer_at_the_window_and_nobody_else():
+    pair = TunnelPair(slow=True)
+    slow, _ = pair.kas.open()
+    assert slow.send(b"x" * (INITIAL_WINDOW + 1000)) is False
+    pair.pump()
+    assert pair.agent.opened[0][3].received == INITIAL_WINDOW
+    other, _ = pair.kas.open()
+    other.send(b"quick")
+    pair.pump()
+    assert pair.agent.opened[1][3].said == [("data", b"quick")]
+
+
+def test_taking_half_a_window_opens_it_again_and_the_writer_hears_of_it():
+    pair = TunnelPair(slow=True)
+    stream, handler = pair.kas.open()
+    stream.send(b"x" * (2 * INITIAL_WINDOW))
+    pair.pump()
+    pair.agent.opened[0][2].consumed(INITIAL_WINDOW)
+    pair.pump()
+    assert pair.agent.opened[0][3].received == 2 * INITIAL_WINDOW
+    assert handler.words() == ["writable"]
+
+
+def test_a_stream_whose_reader_took_much_gets_a_larger_window():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    for _ in range(40):
+        stream.send(b"x" * 65536)
+        pair.pump()
+    pair.agent.opened[0][3].slow = True
+    stream.send(b"x" * (4 * INITIAL_WINDOW + 1))
+    before = pair.agent.opened[0][3].received
+    pair.pump()
+    assert pair.agent.opened[0][3].received - before > 2 * INITIAL_WINDOW
+
+
+def test_reset_reaches_the_other_side_once_and_drops_what_was_queued():
+    pair = TunnelPair()
+    stream, handler = pair.kas.open()
+    pair.pump()
+    stream.send(b"never seen")
+    stream.reset(ResetCode.CANCELLED, "gone")
+    pair.pump()
+    assert pair.agent.opened[0][3].said == [("reset", (ResetCode.CANCELLED, "gone"))]
+    assert handler.said == []
+
+
+def test_a_stream_reset_before_it_was_sent_leaves_no_trace():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    stream.reset(ResetCode.CANCELLED)
+    pair.pump()
+    assert pair.agent.opened == []
+    assert not pair.kas.tunnel.has_output
+
+
+def test_orders_to_a_stream_that_is_over_do_nothing():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    stream.reset(ResetCode.CANCELLED)
+    assert stream.send(b"late") is True
+    stream.end()
+    stream.consumed(10)
+    stream.reset(ResetCode.CANCELLED)
+    assert pair.pump() == 0
+
+
+def test_data_for_a_stream_just_reset_is_ignored():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    pair.pump()
+    answer = pair.agent.opened[0][2]
+    answer.send(b"in flight")
+    in_flight = b"".join(pair.agent.tunnel.take(1 << 20))
+    stream.reset(ResetCode.CANCELLED)
+    pair.kas.tunnel.receive(in_flight)
+    assert pair.kas.tunnel.state is State.OPEN
+
+
+def test_a_head_over_64_kib_ends_its_stream_on_both_sides():
+    pair = TunnelPair()
+    _, handler = pair.kas.open()
+    pair.pump()
+    pair.agent.opened[0][2].send_head(b"x" * 65536)
+    pair.pump()
+    assert handler.said[0][0] == "reset"
+
+
+def test_an_opening_over_64_kib_is_refused_at_once():
+    pair = TunnelPair()
+    with pytest.raises(PeerError, match="64 KiB"):
+        pair.kas.open(b"x" * 65536)
+
+
+def test_draining_refuses_new_streams_and_finishes_with_the_last():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    pair.pump()
+    pair.agent.tunnel.go_away(GoAwayCode.DRAINING, "bye")
+    pair.pump()
+    assert ("go away", (GoAwayCode.DRAINING, "bye")) in pair.kas.events
+    assert not pair.kas.tunnel.can_open
+    stream.end()
+    pair.agent.opened[0][2].end()
+    pair.pump()
+    assert ("finished", None) in pair.agent.events
+
+
+def test_a_stream_opened_while_the_peer_drains_is_refused_as_never_begun():
+    pair = TunnelPair()
+    _, handler = pair.kas.open()
+    pair.agent.tunnel.go_away(GoAwayCode.DRAINING)
+    pair.pump()
+    assert handler.said == [("reset", (ResetCode.REFUSED, "this end is draining"))]
+
+
+def test_a_lost_connection_tells_every_stream():
+    pair = TunnelPair()
+    _, handler = pair.kas.open()
+    pair.kas.tunnel.connection_lost("cable cut")
+    assert handler.said == [("reset", (ResetCode.CONNECTION_LOST, "cable cut"))]
+    assert pair.kas.tunnel.stream_count == 0
+
+
+def test_a_silent_peer_is_asked_and_then_given_up():
+    pair = TunnelPair()
+    pair.kas.tunnel.tick(0)
+    pair.kas.tunnel.tick(engine.PING_AFTER_S + 1)
+    assert pair.kas.tunnel.has_output
+    with pytest.raises(TunnelProtocolError, match="silent"):
+        pair.kas.tunnel.tick(engine.PING_AFTER_S + engine.PING_TIMEOUT_S + 3)
+
+
+def test_a_peer_that_answers_pings_is_kept():
+    pair = TunnelPair()
+    for now in range(0, 300, 4):
+        pair.kas.tunnel.tick(float(now))
+        pair.agent.tunnel.tick(float(now))
+        pair.pump()
+    assert pair.kas.tunnel.state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param(frame(FrameType.DATA, 9, b"x"), id="data for a stream never opened"),
+        pytest.param(frame(FrameType.OPEN, 4, b"\x02\x02x"), id="an id of kas' parity"),
+        pytest.param(frame(FrameType.OPEN, 1, b"\x02"), id="an opening without its header"),
+        pytest.param(frame(FrameType.HELLO, 0, b"{}"), id="a second greeting"),
+        pytest.param(HEADER.pack(0, 0, 77, 0, 0), id="an unknown frame"),
+        pytest.param(HEADER.pack(2, 0, 77, 0, 0), id="an unknown frame on a stream"),
+        pytest.param(frame(FrameType.DATA, 2, b"x", value=5), id="data with a gap"),
+        pytest.param(frame(FrameType.DATA, 2, b"", flags=END) * 2, id="data after the end"),
+        pytest.param(
+            frame(FrameType.DATA, 2, b"x") + frame(FrameType.HEAD, 2, b"late", value=0),
+            id="a head after data",
+        ),
+        pytest.param(
+            b"".join(frame(FrameType.DATA, 2, bytes(65535), value=65535 * i) for i in range(5)),
+            id="past the window",
+        ),
+    ],
+)
+def test_a_hostile_frame_closes_the_connection(hostile: bytes):
+    pair = TunnelPair(slow=True)
+    pair.kas.open()
+    pair.pump()
+    with pytest.raises(TunnelProtocolError):
+        pair.kas.tunnel.receive(hostile)
+
+
+def test_an_unknown_kind_of_stream_is_refused_and_costs_only_itself():
+    pair = TunnelPair()
+    pair.kas.tunnel.receive(frame(FrameType.OPEN, 1, b"\xff\x00opening"))
+    assert pair.kas.opened == []
+    assert pair.kas.tunnel.state is State.OPEN
+
+
+def test_nothing_is_accepted_before_the_greeting():
+    pair = TunnelPair(greeted=False)
+    with pytest.raises(TunnelProtocolError, match="before the greeting"):
+        pair.kas.tunnel.receive(frame(FrameType.OPEN, 1, b"\x02\x02x"))
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"", b"[]", b'{"token": 1}', b'{"version": 2, "token": "", "pod_id": 1}']
+)
+def test_a_malformed_greeting_closes_the_connection(greeting: bytes):
+    pair = TunnelPair(greeted=False)
+    with pytest.raises(TunnelProtocolError):
+        pair.kas.tunnel.receive(frame(FrameType.HELLO, 0, greeting))
+
+
+def test_an_agent_that_opens_calls_without_end_is_cut_off():
+    pair = TunnelPair()
+    flood = b"".join(
+        frame(FrameType.OPEN, 2 * i + 1, b"\x02\x02x") + frame(FrameType.RESET, 2 * i + 1)
+        for i in range(engine.AGENT_OPENS_PER_MINUTE + 1)
+    )
+    with pytest.raises(TunnelProtocolError, match="too many"):
+        pair.kas.tunnel.receive(flood)
+
+
+def test_late_frames_without_end_are_an_attack():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    pair.pump()
+    stream.reset(ResetCode.CANCELLED)
+    with pytest.raises(TunnelProtocolError, match="streams that are over"):
+        pair.kas.tunnel.receive(frame(FrameType.DATA, 2) * (engine.LATE_FRAMES_PER_MINUTE + 1))
+
+
+def test_a_keystroke_overtakes_a_bulk_download_that_is_queued():
+    pair = TunnelPair()
+    bulk, _ = pair.kas.open(b"bulk")
+    bulk.send(b"x" * INITIAL_WINDOW)
+    handler = pair.kas.open(b"unused")[1]
+    keys = pair.kas.tunnel.open_stream(
+        StreamKind.KUBERNETES_API, b"keys", handler, stream_class=StreamClass.KEYSTROKE
+    )
+    keys.send(b"k")
+    first = b"".join(pair.kas.tunnel.take(1000))
+    assert b"keys" in first
+    assert len(first) < 70_000
+
+
+@given(
+    bodies=st.lists(st.binary(max_size=200_000), min_size=1, max_size=5),
+    piece=st.integers(min_value=1, max_value=70_000),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_bodies_arrive_whole_however_the_bytes_are_cut(bodies: list[bytes], piece: int):
+    pair = TunnelPair()
+    for body in bodies:
+        stream, _ = pair.kas.open()
+        for start in range(0, len(body), 7000):
+            stream.send(body[start : start + 7000])
+        stream.end()
+    pair.pump(piece=max(piece, 200))
+    received = [b"".join(d for w, d in handler.said if w == "data") for *_, handler in pair.agent.opened]
+    assert received == bodies
+    assert all(handler.said[-1] == ("ended", None) for *_, handler in pair.agent.opened)
+
+
+def test_the_rest_of_a_read_is_ignored_once_a_callback_reset_the_stream():
+    pair = TunnelPair()
+    stream, handler = pair.kas.open()
+    pair.pump()
+    handler.data_received = lambda data: stream.reset(ResetCode.CANCELLED)  # type: ignore[method-assign]
+    pair.kas.tunnel.receive(frame(FrameType.DATA, 2, b"a") + frame(FrameType.DATA, 2, b"b", value=1))
+    assert pair.kas.tunnel.stream_count == 0
