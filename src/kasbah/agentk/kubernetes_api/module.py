@@ -1,0 +1,150 @@
+"""The Kubernetes API proxy's life in agentk: takes the streams kas opens, keeps their relays, owns the connections.
+
+Everything a request needs happens in callbacks of `accept`'s stream and of its connection. `run` is only the clock:
+deadlines are looked at four times a second, and the service account's token is read again now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from kasbah.agentk.kubernetes_api.relay import Outcome, Relay
+from kasbah.agentk.kubernetes_api.upstream_request import Credentials, RefusedRequestError, RequestBuilder
+from kasbah.agentk.module import LatestValue
+from kasbah.kube.access import ClusterAccess
+from kasbah.kube.pool import UpstreamPool
+from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamHandler, StreamKind
+from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
+
+_TICK_S: Final = 0.25
+_TOKEN_CHECK_S: Final = 10.0
+
+_log = structlog.get_logger()
+
+
+class KubernetesApi:
+    """Relays requests to one API server.
+
+    Attributes:
+        outcomes: how many requests ended how.
+    """
+
+    name = "kubernetes_api"
+
+    def __init__(
+        self, access: ClusterAccess, pool: UpstreamPool, own_agent_id: Callable[[], int | None]
+    ) -> None:
+        self._access = access
+        self.connections = pool
+        self._own_agent_id = own_agent_id
+        self._builder = _builder(access)
+        self._relays: set[Relay] = set()
+        self._now = 0.0
+        self.outcomes: Counter[Outcome] = Counter()
+
+    @property
+    def open_requests(self) -> int:
+        return len(self._relays)
+
+    def accept(self, kind: StreamKind, opening: bytes, stream: Stream) -> StreamHandler:
+        """Take a stream that kas opened; refuses by resetting it."""
+        if kind != StreamKind.KUBERNETES_API:
+            return self._refuse(stream, ResetCode.PROTOCOL, "agentk takes no such streams")
+        try:
+            request = self._builder.build(opening)
+        except RefusedRequestError as error:
+            return self._refuse(stream, error.code, str(error))
+        if request.agent_id != self._own_agent_id():
+            return self._refuse(stream, ResetCode.FORBIDDEN, "the request was granted for another agent")
+        relay = Relay(self, stream, request)
+        self._relays.add(relay)
+        relay.start()
+        return relay
+
+    def validate(self, configuration: AgentConfiguration) -> None:
+        """Nothing of the configuration concerns this module: access rules are kas' to enforce."""
+
+    async def run(self, configurations: LatestValue[AgentConfiguration]) -> None:
+        """Serve until cancelled; then end every request."""
+        del configurations
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.connections.run(), name="API server connections")
+                tasks.create_task(self._watch_clock(), name="deadlines")
+                tasks.create_task(self._watch_token(), name="token of the API server")
+        finally:
+            for relay in list(self._relays):
+                relay.stop()
+
+    # For relays
+
+    def now(self) -> float:
+        """The time of the last look at the clock: deadlines are right to a quarter of a second."""
+        return self._now
+
+    def relay_ended(self, relay: Relay, outcome: Outcome) -> None:
+        self._relays.discard(relay)
+        self.outcomes[outcome] += 1
+
+    # Time
+
+    async def _watch_clock(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._now = loop.time()
+            for relay in [relay for relay in self._relays if relay.deadline <= self._now]:
+                relay.expire()
+            await asyncio.sleep(_TICK_S)
+
+    async def _watch_token(self) -> None:
+        while True:
+            await asyncio.sleep(_TOKEN_CHECK_S)
+            if self._access.authorization.refresh():
+                self._builder = _builder(self._access)
+                _log.info("token of the api server changed")
+
+    def _refuse(self, stream: Stream, code: ResetCode, message: str) -> StreamHandler:
+        self.outcomes[Outcome.REFUSED] += 1
+        _log.warning("request from kas refused", reason=message)
+        stream.reset(code, message)
+        return _Refused(stream)
+
+
+class _Refused:
+    """The handler of a stream that was reset at once: nothing should come, and nothing is kept."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def head_received(self, head: bytes) -> None:
+        """Ignored."""
+
+    def data_received(self, data: bytes) -> None:
+        self._stream.consumed(len(data))
+
+    def ended(self) -> None:
+        """Ignored."""
+
+    def reset(self, code: int, message: str) -> None:
+        """Ignored."""
+
+    def writable(self) -> None:
+        """Ignored."""
+
+
+def _builder(access: ClusterAccess) -> RequestBuilder:
+    return RequestBuilder(
+        Credentials(
+            authority=access.authority,
+            base_path=access.base_path,
+            authorization=access.authorization.value,
+            identity=access.identity,
+        )
+    )
