@@ -1,0 +1,198 @@
+"""Listens on the public addresses and owns the connections: how many, how old, and how they end.
+
+Several addresses, plain or TLS, show the same surface. One timer moves the coarse clock and sweeps all connections,
+so no request costs a timer of its own. Stopping is in two steps: `drain` refuses new work and lets what runs finish,
+then `run` is cancelled and whatever is left is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from kasbah.kas.http_server.clock import CoarseClock
+from kasbah.kas.http_server.connection import Connection
+from kasbah.kas.http_server.exchange import Route
+from kasbah.kas.http_server.settings import HttpServerSettings
+
+_log = structlog.get_logger()
+_TICK_S = 0.5
+_BACKLOG = 1024
+
+CONNECTIONS: Final = Gauge("kasbah_kas_http_connections", "Open connections on the public addresses")
+REFUSED: Final = Counter(
+    "kasbah_kas_http_connections_refused", "Connections refused because there are too many", ["limit"]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """One address to listen on."""
+
+    host: str
+    port: int
+    """0 lets the system choose."""
+    tls: ssl.SSLContext | None = None
+
+
+def make_tls_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
+    """A server's context: TLS 1.2 or later, HTTP/1.1 by ALPN.
+
+    Raises:
+        OSError: a file cannot be read or does not hold what it should (`ssl.SSLError` is one).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+class HttpServer:
+    """The public server; `run` it inside somebody's TaskGroup."""
+
+    def __init__(
+        self,
+        listens: Sequence[Listen],
+        route: Route,
+        settings: HttpServerSettings | None = None,
+    ) -> None:
+        self.settings = settings or HttpServerSettings()
+        self.route = route
+        self.clock = CoarseClock(time.monotonic(), time.time())
+        self.addresses: list[tuple[str, int]] = []
+        """Where it listens, in the order given, once it is ready."""
+        self._listens = list(listens)
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._strangers = 0
+        self._strangers_by_source: Tally[str] = Tally()
+        self._draining = False
+        self._empty = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until cancelled; `ready` is called once every address is bound.
+
+        Raises:
+            OSError: an address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            stack.callback(self._cut_all)
+            for listen in self._listens:
+                server = await loop.create_server(
+                    self._protocol_factory(listen),
+                    listen.host,
+                    listen.port,
+                    ssl=listen.tls,
+                    backlog=_BACKLOG,
+                    ssl_handshake_timeout=self.settings.head_timeout_s if listen.tls else None,
+                )
+                stack.callback(server.close)
+                self._servers.append(server)
+                self.addresses.append(server.sockets[0].getsockname()[:2])
+            ready()
+            await self._keep_time()
+
+    async def drain(self) -> None:
+        """Accept nothing new, close what is idle, and wait for what runs, at most `settings.drain_s`."""
+        self._draining = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.drain()
+        if not self._connections:
+            return
+        self._empty.clear()
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                await self._empty.wait()
+        except TimeoutError:
+            _log.warning("requests did not finish in time", connections=len(self._connections))
+
+    # What connections call.
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection; False when it is one too many."""
+        self._connections.add(connection)
+        CONNECTIONS.set(len(self._connections))
+        source = source_of(connection.address)
+        self._strangers += 1
+        self._strangers_by_source[source] += 1
+        limit = self._limit_hit(source)
+        if limit:
+            REFUSED.labels(limit).inc()
+        return not limit
+
+    def authenticated(self, connection: Connection) -> None:
+        """This connection's client is no stranger any more."""
+        connection.stranger = False
+        source = source_of(connection.address)
+        self._strangers -= 1
+        self._strangers_by_source[source] -= 1
+        if not self._strangers_by_source[source]:
+            del self._strangers_by_source[source]
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone, or somebody else's now."""
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        CONNECTIONS.set(len(self._connections))
+        if connection.stranger:
+            self.authenticated(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def _limit_hit(self, source: str) -> str:
+        if self._draining:
+            return "draining"
+        if len(self._connections) > self.settings.max_connections:
+            return "total"
+        if self._strangers > self.settings.max_strangers:
+            return "strangers"
+        if source and self._strangers_by_source[source] > self.settings.max_strangers_per_source:
+            return "strangers_per_source"
+        return ""
+
+    def _protocol_factory(self, listen: Listen) -> Callable[[], Connection]:
+        secure = listen.tls is not None
+        return lambda: Connection(self, secure=secure)
+
+    async def _keep_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            self.clock.tick(now, time.time())
+            for connection in list(self._connections):
+                connection.sweep(now)
+            await asyncio.sleep(_TICK_S)
+
+    def _cut_all(self) -> None:
+        for connection in list(self._connections):
+            connection.cut()
+
+
+def source_of(address: str) -> str:
+    """The network a client's address belongs to: its /24 or /56; empty for this machine itself."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    if parsed.is_loopback:
+        return ""
+    prefix = 24 if parsed.version == 4 else 56
+    return str(ipaddress.ip_network((parsed, prefix), strict=False))
