@@ -1,0 +1,76 @@
+"""Who may pull and push: GitLab's rules and words, as one pure decision."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+from kasbah.errors import UserError
+from kasbah.gitrepo.process import GitService
+from kasbah.hub.groups.model import Role
+
+PULL_SCOPES: Final = frozenset({"api", "read_repository", "write_repository"})
+PUSH_SCOPES: Final = frozenset({"api", "write_repository"})
+
+
+class CredentialsNeededError(UserError):
+    """HTTP Basic: Access denied. If a password was provided for Git authentication, the password was incorrect or you're required to use a token instead of a password. If a token was provided, it was either incorrect, expired, or improperly scoped."""
+
+
+class ProjectHiddenError(UserError):
+    """The project you were looking for could not be found or you don't have permission to view it."""
+
+
+class AccessRefusedError(UserError):
+    """The caller may see the project but not do this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known of a caller towards a project."""
+
+    scopes: AbstractSet[str] | None
+    """Of the caller's token; None for an anonymous caller."""
+    can_read: bool
+    """A member, or the project is open to the caller."""
+    level: int
+    """The caller's role in the project, 0 for none."""
+    private: bool
+    archived: bool
+
+
+def check(service: GitService, standing: Standing) -> None:
+    """Raise unless the caller may use the service on the project."""
+    if standing.scopes is None:
+        _check_anonymous(service, standing)
+    elif service is GitService.RECEIVE_PACK:
+        _check_push(standing.scopes, standing)
+    else:
+        _check_pull(standing.scopes, standing)
+
+
+def _check_anonymous(service: GitService, standing: Standing) -> None:
+    # The same answer whether the project is private or absent: names must not leak.
+    if service is GitService.RECEIVE_PACK or not standing.can_read:
+        raise CredentialsNeededError
+
+
+def _check_pull(scopes: AbstractSet[str], standing: Standing) -> None:
+    if PULL_SCOPES.isdisjoint(scopes):
+        raise CredentialsNeededError
+    if not standing.can_read:
+        raise ProjectHiddenError
+    if standing.private and standing.level < Role.REPORTER:
+        raise AccessRefusedError("You are not allowed to download code from this project.")
+
+
+def _check_push(scopes: AbstractSet[str], standing: Standing) -> None:
+    if PULL_SCOPES.isdisjoint(scopes):
+        raise CredentialsNeededError
+    if not standing.can_read:
+        raise ProjectHiddenError
+    if PUSH_SCOPES.isdisjoint(scopes):
+        raise AccessRefusedError("You are not allowed to upload code.")
+    if standing.archived or standing.level < Role.DEVELOPER:
+        raise AccessRefusedError("You are not allowed to push code to this project.")
