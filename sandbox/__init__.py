@@ -14,9 +14,9 @@ It knows nothing of Kasbah beyond the roots of its errors.
 from __future__ import annotations
 
 from sandbox.cluster import Cluster, ExistingCluster
+from sandbox.contexts import existing
 from sandbox.errors import CannotRunError, SandboxError
-from sandbox.existing import existing
-from sandbox.up import NodeChoice, control_plane, why_not
+from sandbox.up import NodeChoice, control_plane, prepare, why_not
 from sandbox.workload import IMAGE
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "SandboxError",
     "control_plane",
     "existing",
+    "prepare",
     "why_not",
 ]

@@ -15,6 +15,16 @@ _MODULES = Path(__file__).with_name("modules")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """A fault of a pinned version, mended while it is compiled: in `file` of `module`, `old` becomes `new`."""
+
+    module: str
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Binary:
     """One program and its recipe.
 
@@ -30,6 +40,7 @@ class Binary:
     stamps: tuple[str, ...] = ()
     tags: str = ""
     cgo: bool = False
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def module_directory(self) -> Path:
@@ -54,6 +65,7 @@ class Binary:
         digest = hashlib.sha256()
         for name in ("go.mod", "go.sum"):
             digest.update((self.module_directory / name).read_bytes())
+        digest.update(repr(self.repairs).encode() if self.repairs else b"")
         return f"{self.module}-{digest.hexdigest()[:16]}"
 
     def _stamps(self) -> list[str]:
@@ -96,6 +108,40 @@ CONTROL_PLANE = (
     _kubernetes("kubectl", 18),
 )
 
+# Without this a `kubectl exec -i` never ends: the command waits for the end of its input for ever.
+_KWOK_CLOSES_STDIN = Repair(
+    module="sigs.k8s.io/kwok",
+    file="pkg/utils/exec/exec.go",
+    old="_, _ = io.Copy(inPipe, opt.In)",
+    new="_, _ = io.Copy(inPipe, opt.In)\n\t\t\t\t_ = inPipe.Close()",
+)
+
+# Without this every failing command ends as "Internal error" with 1 instead of its own exit code.
+_KWOK_EXIT_CODE = Repair(
+    module="sigs.k8s.io/kwok",
+    file="pkg/utils/exec/exec.go",
+    old="""\t\terr = cmd.Wait()
+\t\tif err != nil {
+""",
+    new="""\t\terr = cmd.Wait()
+\t\tif exited, ok := err.(*exec.ExitError); ok {
+\t\t\treturn nil, exitError{exited}
+\t\t}
+\t\tif err != nil {
+""",
+)
+_KWOK_EXIT_TYPE = Repair(
+    module="sigs.k8s.io/kwok",
+    file="pkg/utils/exec/exec.go",
+    old="type Cmd = exec.Cmd\n",
+    new="""type Cmd = exec.Cmd
+
+type exitError struct{ *exec.ExitError }
+
+func (e exitError) ExitStatus() int { return e.ExitCode() }
+""",
+)
+
 KWOK = (
     Binary(
         name="kwok",
@@ -103,6 +149,7 @@ KWOK = (
         package="sigs.k8s.io/kwok/cmd/kwok",
         about_s=55,
         stamps=("sigs.k8s.io/kwok/pkg/consts.Version={version}",),
+        repairs=(_KWOK_CLOSES_STDIN, _KWOK_EXIT_CODE, _KWOK_EXIT_TYPE),
     ),
 )
 

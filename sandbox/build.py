@@ -7,6 +7,7 @@ run goes on from there. Two runs that start at once take turns: the second says 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from sandbox import places
-from sandbox.binaries import Binary
+from sandbox.binaries import Binary, Repair
 from sandbox.errors import CannotRunError, SandboxError
 from sandbox.progress import Progress, spell
 
@@ -132,6 +133,8 @@ def _build(binary: Binary, target: Path, go: str) -> None:
             shutil.copyfile(binary.module_directory / name, Path(work, name))
         output = Path(work, "out")
         environment = os.environ | {"CGO_ENABLED": str(int(binary.cgo)), "GOWORK": "off"}
+        for repair in binary.repairs:
+            _mend(repair, Path(work), go)
         command = [go, *binary.build_arguments(output)]
         done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -145,3 +148,30 @@ def _check_c() -> None:
     if not found or subprocess.run(["pkg-config", "--exists", "libseccomp"], check=False).returncode:
         message = "runc is built with gcc, pkg-config and libseccomp-dev: run `tools/install-system-packages real-node`"
         raise CannotRunError(message)
+
+
+def _mend(repair: Repair, work: Path, go: str) -> None:
+    """Makes go.mod take a mended copy of the module; the module cache stays untouched."""
+    copy = work / "mended" / repair.module
+    if not copy.exists():
+        shutil.copytree(_module_source(repair.module, work, go), copy, copy_function=_writable_copy)
+        with (work / "go.mod").open("a") as output:
+            output.write(f"\nreplace {repair.module} => ./mended/{repair.module}\n")
+    file = copy / repair.file
+    text = file.read_text()
+    if repair.old not in text:
+        raise SandboxError(f"{repair.module} has changed: what mends its {repair.file} no longer fits")
+    file.write_text(text.replace(repair.old, repair.new))
+
+
+def _writable_copy(source: str, target: str) -> str:
+    shutil.copyfile(source, target)  # the module cache is read-only, and copy() would keep it so
+    return target
+
+
+def _module_source(module: str, work: Path, go: str) -> Path:
+    command = [go, "mod", "download", "-json", module]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SandboxError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
+    return Path(json.loads(done.stdout)["Dir"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sandbox import kubectl
-from sandbox.control_plane import ControlPlane
+from sandbox.plane import ControlPlane
 from sandbox.processes import Processes
 from sandbox.users import Users
 

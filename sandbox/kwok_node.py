@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import ports, workload
-from sandbox.control_plane import ControlPlane
+from sandbox.plane import ControlPlane
 from sandbox.processes import Processes
 
 NODE_NAME = "kwok-node"

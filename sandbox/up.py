@@ -8,16 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from sandbox import build, places, supervisor
-from sandbox.binaries import CONTROL_PLANE, KWOK
-from sandbox.cluster import Cluster
-from sandbox.control_plane import ControlPlane, Network
+from sandbox import build, places, real_node_needs, supervisor
+from sandbox.binaries import CONTROL_PLANE, KWOK, REAL_NODE, Binary
+from sandbox.cluster import Cluster, NodeKind
 from sandbox.errors import CannotRunError
 from sandbox.kwok_node import KwokNode
+from sandbox.plane import ControlPlane, Network
 from sandbox.processes import Processes
+from sandbox.real_node import RealNode
 from sandbox.users import Users
 
 NodeChoice = Literal["kwok", "real", "auto"]
+
+_PROGRAMS: Mapping[NodeKind, tuple[Binary, ...]] = {
+    "kwok": (*CONTROL_PLANE, *KWOK),
+    "real": (*CONTROL_PLANE, *REAL_NODE),
+}
 
 
 @contextmanager
@@ -34,33 +40,69 @@ def control_plane(
         CannotRunError: the machine lacks something; the text names what to install.
         SandboxError: a part of the cluster failed; the text holds its last words.
     """
-    binaries = build.ensure((*CONTROL_PLANE, *KWOK))
+    kind, reason = choose(node)
+    binaries = prepare(kind)
     supervisor.sweep(places.clusters())
     directory = Path(tempfile.mkdtemp(dir=places.clusters(), prefix=""))
     with Processes(directory) as processes:
         people = Users(directory / "users.csv", users or {})
-        plane = ControlPlane(processes, binaries, people, Network())
-        played = KwokNode(processes, binaries, plane)
-        plane.start()
-        played.start()
-        plane.wait()
-        played.wait()
-        yield Cluster(
-            processes,
-            binaries,
-            plane,
-            people,
-            node_kind="kwok",
-            node_reason="a node played by KWOK, as asked",
-        )
+        start = _with_real_node if kind == "real" else _with_kwok
+        plane = start(processes, binaries, people)
+        yield Cluster(processes, binaries, plane, people, node_kind=kind, node_reason=reason)
+
+
+def prepare(node: NodeChoice = "kwok") -> dict[str, Path]:
+    """Builds what such a cluster needs and this machine lacks; gives the place of each program."""
+    kind, _reason = choose(node)
+    return build.ensure(_PROGRAMS[kind])
+
+
+def choose(node: NodeChoice) -> tuple[NodeKind, str]:
+    """The kind of node to use, and one sentence on why."""
+    if node == "kwok":
+        return "kwok", "The node is played by KWOK, as asked."
+    if node == "real":
+        real_node_needs.check()
+        return "real", "The node is real (kubelet, containerd, runc), as asked."
+    try:
+        real_node_needs.check()
+    except CannotRunError as error:
+        return "kwok", f"The node is played by KWOK, because a real one cannot run here: {error}."
+    return "real", "The node is real (kubelet, containerd, runc), because root on this machine can run one."
 
 
 def why_not(node: NodeChoice = "kwok") -> str | None:
-    """Why this machine cannot run such a cluster at all; None when it can, perhaps after building for a while."""
-    binaries = (*CONTROL_PLANE, *KWOK)
-    if build.missing(binaries, places.cache()):
+    """Why this machine can never run such a cluster as it is: no Go, or not root. None when it can.
+
+    A missing Debian package is not among the reasons: that is for somebody to install, and `control_plane` says so.
+    """
+    if node == "real" and (reason := real_node_needs.why_never()):
+        return reason
+    kind: NodeKind = "real" if node == "real" else "kwok"
+    if build.missing(_PROGRAMS[kind], places.cache()):
         try:
             build.check_go()
         except CannotRunError as error:
             return str(error)
     return None
+
+
+def _with_kwok(processes: Processes, binaries: Mapping[str, Path], people: Users) -> ControlPlane:
+    plane = ControlPlane(processes, binaries, people, Network())
+    node = KwokNode(processes, binaries, plane)
+    plane.start()
+    node.start()
+    plane.wait()
+    node.wait()
+    return plane
+
+
+def _with_real_node(processes: Processes, binaries: Mapping[str, Path], people: Users) -> ControlPlane:
+    # The node comes first: its network holds the address the API server listens on.
+    node = RealNode(processes, binaries)
+    node.start()
+    plane = ControlPlane(processes, binaries, people, node.network())
+    plane.start()
+    plane.wait()
+    node.wait(plane.api)
+    return plane

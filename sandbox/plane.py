@@ -53,6 +53,13 @@ class ControlPlane:
         self._signing_key.touch(mode=0o600)
         self._signing_key.write_text(keys.private_key_pem())
         self._start_etcd()
+        # An API server that is faster than etcd waits a whole second before its second try.
+        self._processes.wait_until(
+            lambda: ports.answers(self._etcd_port),
+            "answer from etcd",
+            timeout_s=_START_S,
+            expecting=("etcd",),
+        )
         self._launch_api_server()
         self._processes.wait_until(
             self._has_certificate, "serving certificate", timeout_s=_START_S, expecting=(_API_SERVER, "etcd")
@@ -150,6 +157,8 @@ class ControlPlane:
                 f"--service-account-private-key-file={self._signing_key}",
                 f"--root-ca-file={self.ca_file}",
                 "--use-service-account-credentials",
+                "--kube-api-qps=1000",  # by default each of its many service accounts waits for its turn
+                "--kube-api-burst=2000",
             ],
         )
         self._processes.start(
