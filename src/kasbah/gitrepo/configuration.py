@@ -45,9 +45,9 @@ _FIXED: Final = (
     ("gc.pruneExpire", "2.weeks.ago"),
     ("maintenance.auto", "false"),
     ("uploadpack.allowFilter", "true"),
-    ("uploadpack.allowReachableSHA1InWant", "true"),
-    ("uploadpack.allowTipSHA1InWant", "false"),
+    # In this order: git clears every such permission when it reads that "any" is false.
     ("uploadpack.allowAnySHA1InWant", "false"),
+    ("uploadpack.allowReachableSHA1InWant", "true"),
     ("repack.writeBitmaps", "true"),
     # Memory of one process, whatever the pack.
     ("core.bigFileThreshold", "32m"),

@@ -45,7 +45,7 @@ _log = structlog.get_logger()
 
 _SEGMENT = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _PATH = re.compile(
-    rf"/(?P<project>{_SEGMENT}(?:/{_SEGMENT})+?)(?P<suffix>\.git)?"
+    rf"/(?P<repository>{_SEGMENT}(?:/{_SEGMENT})+)"
     r"/(?P<operation>info/refs|git-upload-pack|git-receive-pack|HEAD|objects/.+)"
 )
 _LONGEST_PATH: Final = 1024
@@ -217,10 +217,10 @@ def parse_request(request: Request) -> _Ask:
     if request.method != expected:
         raise NotGitError(405, f"Use {expected} here.")
     service = _service(request) if advertise else GitService(operation)
-    redirect = (
-        f"/{match['project']}.git/info/refs?service={service}" if advertise and not match["suffix"] else ""
-    )
-    return _Ask(project_path=match["project"], service=service, advertise=advertise, redirect=redirect)
+    project = match["repository"].removesuffix(".git")
+    bare = project == match["repository"]
+    redirect = f"/{project}.git/info/refs?service={service}" if advertise and bare else ""
+    return _Ask(project_path=project, service=service, advertise=advertise, redirect=redirect)
 
 
 def _service(request: Request) -> GitService:
