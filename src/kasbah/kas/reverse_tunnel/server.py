@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
 
 import structlog
 from prometheus_client import Counter
 
 from kasbah.errors import Bug, PeerError, UserError
+from kasbah.kas.http_server.exchange import Upgrade
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.errors import HubForbiddenError, HubNotFoundError, HubUnauthenticatedError
 from kasbah.kas.reverse_tunnel.call import Service
@@ -23,6 +23,7 @@ from kasbah.kas.reverse_tunnel.connection import AgentConnection
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.wire.http1 import Headers, RequestHead
 from kasbah.wire.native_tunnel.engine import State
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
 from kasbah.wire.websocket import NATIVE_SUBPROTOCOL, PROTOCOL_ERROR, close_frame, upgrade_response
@@ -53,6 +54,7 @@ class ReverseTunnelServer:
         self._connections: set[AgentConnection] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._idle = asyncio.Event()
+        self._draining = False
 
     @property
     def tasks(self) -> asyncio.TaskGroup:
@@ -74,6 +76,7 @@ class ReverseTunnelServer:
 
     async def drain(self) -> None:
         """Tell every agent to go elsewhere and let running streams finish, up to the drain timeout."""
+        self._draining = True
         for connection in list(self._connections):
             self._unregister(connection)
             connection.tunnel.go_away(GoAwayCode.DRAINING, "Shutting down")
@@ -87,26 +90,18 @@ class ReverseTunnelServer:
 
     # -- a connection's life -------------------------------------------------------------------------------------
 
-    def accept(
-        self,
-        headers: Sequence[tuple[bytes, bytes]],
-        transport: asyncio.Transport,
-        *,
-        received: bytes = b"",
-        peer: str = "",
-    ) -> None:
-        """Take a connection over whose request head asked for a WebSocket at the agents' address.
-
-        Args:
-            headers: the request's headers, names in any case.
-            transport: the client's, with nothing of this exchange written yet.
-            received: bytes that came after the head.
-            peer: the client's address, for logs.
-
-        Raises:
-            UserError: the handshake is not one of RFC 6455; the caller answers 400.
-        """
-        key, offered = _check_handshake(headers)
+    def accept(self, head: RequestHead, upgrade: Upgrade) -> None:
+        """Take a connection over whose request asked for a WebSocket at the agents' address."""
+        if self._draining:
+            upgrade.refuse("503 Service Unavailable", "this kas is shutting down\n")
+            return
+        try:
+            key, offered = _check_handshake(head.headers)
+        except UserError as error:
+            _agents_refused.labels("malformed handshake").inc()
+            upgrade.refuse("400 Bad Request", f"{error}\n")
+            return
+        transport = upgrade.transport
         subprotocol = NATIVE_SUBPROTOCOL if NATIVE_SUBPROTOCOL in offered else None
         transport.write(upgrade_response(key, subprotocol, f"kasbah-kas/{self._version}"))
         if subprotocol is None:
@@ -114,12 +109,14 @@ class ReverseTunnelServer:
             transport.write(close_frame(PROTOCOL_ERROR, f"offer {NATIVE_SUBPROTOCOL}", masked=False))
             transport.close()
             return
-        connection = AgentConnection(self, transport, peer=peer, now=asyncio.get_running_loop().time())
+        peer = transport.get_extra_info("peername") or ("",)
+        connection = AgentConnection(
+            self, transport, peer=str(peer[0]), now=asyncio.get_running_loop().time()
+        )
         self._connections.add(connection)
-        transport.set_protocol(connection)
-        transport.resume_reading()
-        if received:
-            connection.data_received(received)
+        upgrade.set_protocol(connection)
+        if upgrade.received:
+            connection.data_received(upgrade.received)
 
     def greeted(self, connection: AgentConnection, hello: AgentHello) -> None:
         """An agent has shown its token; find out whose it is."""
@@ -223,11 +220,11 @@ def _refusal(error: PeerError) -> tuple[GoAwayCode, str]:
     return GoAwayCode.UNAVAILABLE, "the agent token cannot be checked now"
 
 
-def _check_handshake(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, list[str]]:
+def _check_handshake(headers: Headers) -> tuple[bytes, list[str]]:
     """The key and the offered subprotocols of an RFC 6455 handshake."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        values.setdefault(name.lower(), []).append(value)
+        values.setdefault(name, []).append(value)
     if b"origin" in values:
         raise UserError("agents send no Origin; a browser page may not open a tunnel")
     if values.get(b"sec-websocket-version") != [b"13"]:

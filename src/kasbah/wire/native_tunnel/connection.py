@@ -38,7 +38,7 @@ class TransportPort(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def writelines(self, list_of_data: Iterable[bytes]) -> None: ...
+    def writelines(self, list_of_data: Iterable[bytes | memoryview]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -165,4 +165,5 @@ class TunnelConnection:
         raise NotImplementedError
 
     def finished(self) -> None:
-        self.close("drained")
+        # Not at once: the last stream's last bytes may be on their way out of the engine in this very call.
+        self._call_soon(lambda: self.close("drained"))

@@ -130,7 +130,7 @@ class TunnelStream:
         self._handler: StreamHandler | None = None
         self._opening: bytes | None = None
         self._head: bytes | None = None
-        self._queue: list[bytes] = []
+        self._queue: list[bytes | memoryview] = []
         self._queued = 0
         self._sent = 0
         self._send_limit = send_limit
@@ -239,7 +239,7 @@ class TunnelStream:
                 handler.ended()
             self._forget_if_over()
 
-    def emit(self, out: list[bytes]) -> tuple[int, int]:
+    def emit(self, out: list[bytes | memoryview]) -> tuple[int, int]:
         """Append the next frame to `out`: bytes written and the class to wait in again, or -1."""
         self._in_line = False
         if self._handler is None:
@@ -277,14 +277,14 @@ class TunnelStream:
             return END
         return 0
 
-    def _emit_opening(self, out: list[bytes]) -> int:
+    def _emit_opening(self, out: list[bytes | memoryview]) -> int:
         opening = self._opening or b""
         self._opening = None
         flags = self._end_flag_after_head() if self._head is None else 0
         out.append(HEADER.pack(self.stream_id, len(opening), FrameType.OPEN, flags, 0) + opening)
         return len(opening)
 
-    def _emit_data(self, out: list[bytes]) -> int:
+    def _emit_data(self, out: list[bytes | memoryview]) -> int:
         room = self._send_limit - self._sent
         if self._queue and room > 0:
             data = self._queue[0]
@@ -292,8 +292,8 @@ class TunnelStream:
             if size == len(data):
                 del self._queue[0]
             else:
-                self._queue[0] = data[size:]
-                data = data[:size]
+                rest = memoryview(data)  # a large piece is cut without copying what is left of it
+                self._queue[0], data = rest[size:], rest[:size]
         elif self._must_say_end():
             data, size = b"", 0
         else:
@@ -346,7 +346,7 @@ class NativeTunnel:
         self._owner = owner
         self._streams: dict[int, TunnelStream] = {}
         self._scheduler: Scheduler[TunnelStream] = Scheduler()
-        self._control: list[bytes] = []
+        self._control: list[bytes | memoryview] = []
         self._flush_requested = False
         self._partial = bytearray()
         self._needed = 0
@@ -562,7 +562,7 @@ class NativeTunnel:
 
     # -- bytes out -----------------------------------------------------------------------------------------------
 
-    def take(self, budget: int) -> list[bytes]:
+    def take(self, budget: int) -> list[bytes | memoryview]:
         """What is to be written now, about `budget` bytes at most; call again while `has_output`."""
         self._flush_requested = False
         out, self._control = self._control, []
