@@ -8,13 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, Literal, NewType
-
-UserId = NewType("UserId", int)
+from typing import Final, Literal, get_args
 
 UserState = Literal["active", "blocked"]
 
-ALL_SCOPES: Final = (
+Scope = Literal[
     "api",
     "read_api",
     "read_user",
@@ -24,10 +22,11 @@ ALL_SCOPES: Final = (
     "self_rotate",
     "sudo",
     "admin_mode",
-)
+]
 """Every scope a token may carry here."""
 
-ROOT_SCOPES: Final = tuple(scope for scope in ALL_SCOPES if scope != "self_rotate")
+ROOT_SCOPES: Final = tuple(scope for scope in get_args(Scope) if scope != "self_rotate")
+"""What the first administrator's token is good for."""
 
 _USERNAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,253}[a-zA-Z0-9_-]|[a-zA-Z0-9_]")
 _USERNAME_RULE = "can contain only letters, digits, '_', '-' and '.'. Cannot start with '-' or '.', end with '.', or contain '..'."

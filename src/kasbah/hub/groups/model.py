@@ -82,7 +82,7 @@ class Member:
 
 DEEPEST_GROUP: Final = 20
 
-_PATH = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,254}")
+_PATH = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,254}")
 _TOP_LEVEL: Final = frozenset(
     {
         "-",
@@ -158,7 +158,7 @@ def path_problems(path: str, *, top_level: bool) -> list[str]:
     problems = []
     if not _PATH.fullmatch(path) or ".." in path or path == "." or path.endswith((".git", ".atom", ".")):
         problems.append(
-            "can only include non-accented letters, digits, '_', '-' and '.'. It must not start with '-', "
+            "can only include non-accented letters, digits, '_', '-' and '.'. It must not start with '-' or '.', "
             "contain '..', or end in '.', '.git' or '.atom'."
         )
     if path.lower() in (_TOP_LEVEL if top_level else _BELOW):

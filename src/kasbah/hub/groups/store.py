@@ -174,6 +174,20 @@ async def find_of_user(connection: AsyncConnection, user_id: int) -> Namespace |
     return _namespace(row) if row else None
 
 
+async def find_ids_by_paths(
+    connection: AsyncConnection, full_paths: list[str], root_id: int | None
+) -> dict[str, int]:
+    """Group ids by lower-case full path, of those below one top-level namespace (None: anywhere)."""
+    chosen = (
+        sa.select(routes.c.path_lower, namespaces.c.id)
+        .join(namespaces, namespaces.c.id == routes.c.namespace_id)
+        .where(namespaces.c.kind == "group", routes.c.path_lower.in_([path.lower() for path in full_paths]))
+    )
+    if root_id is not None:
+        chosen = chosen.where(namespaces.c.root_id == root_id)
+    return {row[0]: row[1] for row in await connection.execute(chosen)}
+
+
 async def list_ancestors(connection: AsyncConnection, namespace: Namespace) -> list[Namespace]:
     """The namespace and those above it, the nearest first."""
     chain = ancestors_of(namespace.id)

@@ -10,6 +10,7 @@ from kasbah.hub.accounts.model import User
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import FieldsInvalidError, NotFoundError
+from kasbah.hub.groups import store as groups_store
 from kasbah.hub.groups.model import NO_ACCESS, Namespace, Role
 from kasbah.hub.groups.service import GroupService
 from kasbah.hub.projects import store
@@ -78,6 +79,16 @@ class ProjectService:
         if project.visibility == "public" or (project.visibility == "internal" and user is not None):
             return True
         return await self.access_level(user, project) > NO_ACCESS
+
+    async def levels(self, user: User, project: Project, namespace: Namespace) -> tuple[int, int]:
+        """The roles given in the project itself and above it, 0 for none; without an administrator's privilege."""
+        today = self._clock().date()
+        async with self._database.reading() as connection:
+            direct = await store.members.find(connection, project.id, user.id)
+            inherited = await groups_store.access_level(connection, user.id, namespace.id, today)
+        if namespace.kind == "user":
+            return inherited, NO_ACCESS  # GitLab shows the owner of a personal project as its member
+        return direct.access_level if direct else NO_ACCESS, inherited
 
     async def namespace_of(self, project: Project) -> Namespace:
         namespace = await self._groups.find_namespace(project.namespace_id)

@@ -1,0 +1,49 @@
+"""`/metadata` and `/version`: which version of GitLab's API this is, and where kas is.
+
+glab, Terraform and python-gitlab read the version at start, so it is GitLab's, not ours; camelCase inside `kas` is
+GitLab's too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from kasbah.hub.rest.access import READ_USER
+from kasbah.hub.rest.call import Call
+from kasbah.hub.rest.reply import Reply
+from kasbah.hub.rest.router import NoParameters, Route
+
+_REVISION: Final = "kasbah"
+
+
+class KasEntity(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    enabled: bool = True
+    external_url: str
+    external_k8s_proxy_url: str
+    version: str
+
+
+class MetadataEntity(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    revision: str
+    kas: KasEntity
+    enterprise: bool = False
+
+
+def routes() -> list[Route[Any]]:
+    return [
+        Route("GET", "/metadata", _metadata, NoParameters, READ_USER),
+        Route("GET", "/version", _metadata, NoParameters, READ_USER),
+    ]
+
+
+async def _metadata(call: Call, _: NoParameters) -> Reply:
+    site = call.site
+    kas = KasEntity(
+        external_url=site.kas_external_url,
+        external_k8s_proxy_url=site.k8s_proxy_external_url,
+        version=site.version,
+    )
+    return Reply(MetadataEntity(version=site.version, revision=_REVISION, kas=kas))
