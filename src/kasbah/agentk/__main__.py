@@ -1,0 +1,96 @@
+"""The program `agentk`: arguments and environment in, an exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import structlog
+
+from kasbah import __version__
+from kasbah.agentk import settings as agentk_settings
+from kasbah.agentk.app import Agentk
+from kasbah.agentk.settings import AgentkSettings
+from kasbah.errors import Bug, KasbahError, UserError
+from kasbah.kit import logs
+from kasbah.kit.secrets import scrub
+from kasbah.kube import kubeconfig
+from kasbah.kube.access import ClusterAccess
+
+_log = structlog.get_logger()
+
+EXIT_FAILED = 1
+EXIT_UNUSABLE = 2
+
+
+def main() -> None:
+    """Run agentk until SIGTERM or SIGINT; a second signal does not wait for the drain."""
+    logs.configure()
+    try:
+        settings = agentk_settings.parse(sys.argv[1:], os.environ, socket.gethostname())
+        access = kubeconfig.load(settings.kube, os.environ)
+    except UserError as error:
+        sys.stderr.write(f"agentk: {scrub(str(error))}\n")
+        sys.exit(EXIT_UNUSABLE)
+    # Whatever we start or whoever reads /proc/self/environ need not see it.
+    os.environ.pop(agentk_settings.TOKEN_VARIABLE, None)
+    sys.exit(_run(settings, access))
+
+
+def _run(settings: AgentkSettings, access: ClusterAccess) -> int:
+    _log.info("agentk starts", version=__version__, api_server=access.authority, pod=settings.pod.name)
+    code = 0
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, access))
+    except* UserError as group:
+        code = _report(group, EXIT_UNUSABLE)
+    except* (KasbahError, OSError) as group:
+        code = _report(group, EXIT_FAILED)
+    except* (KeyboardInterrupt, asyncio.CancelledError):
+        _log.warning("stopped at once")
+        code = EXIT_FAILED
+    return code
+
+
+async def _serve(settings: AgentkSettings, access: ClusterAccess) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    serving = asyncio.current_task()
+
+    def signalled() -> None:
+        if stop.is_set() and serving is not None:
+            serving.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    await Agentk(settings, access).run(stop)
+
+
+def _report(group: BaseExceptionGroup[BaseException], code: int) -> int:
+    for error in _leaves(group):
+        _log.error("agentk failed", error=str(error), bug=isinstance(error, Bug))
+    return code
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - optional: not there on every system
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Composes agentk; the only file that knows all of its parts.
+
+Parts start in stages and stop in the opposite order: first no new configuration comes, then no new streams while the
+running ones finish, then the modules go (wire-protocol.md 6.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+import structlog
+
+from kasbah import __version__
+from kasbah.agentk.kubernetes_api.module import KubernetesApi
+from kasbah.agentk.module import LatestValue, Module
+from kasbah.agentk.observability.module import Observability
+from kasbah.agentk.reverse_tunnel.module import ReverseTunnel
+from kasbah.agentk.settings import AgentkSettings
+from kasbah.kube.access import ClusterAccess
+from kasbah.kube.pool import UpstreamPool
+from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
+
+_log = structlog.get_logger()
+
+
+class Agentk:
+    """The program, from start to the last byte."""
+
+    def __init__(self, settings: AgentkSettings, access: ClusterAccess) -> None:
+        self._settings = settings
+        pool = UpstreamPool(access)
+        self._kubernetes_api = KubernetesApi(access, pool, lambda: self._tunnel.agent_id)
+        self._tunnel = ReverseTunnel(
+            settings.tunnel,
+            settings.token,
+            self._kubernetes_api.accept,
+            user_agent=f"kasbah-agentk/{__version__}",
+        )
+        self._modules: list[Module] = [
+            self._kubernetes_api,
+            Observability(settings.observability, self._why_not_ready),
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain; cancelling stops at once."""
+        configurations: list[LatestValue[AgentConfiguration]] = [LatestValue() for _ in self._modules]
+        async with (
+            _stage(*(m.run(values) for m, values in zip(self._modules, configurations, strict=True))),
+            _stage(self._tunnel.run()),
+        ):
+            await stop.wait()
+            _log.info("draining", timeout_s=self._settings.drain_timeout_s)
+            await self._tunnel.drain(self._settings.drain_timeout_s)
+        _log.info("stopped")
+
+    def _why_not_ready(self) -> str:
+        return "" if self._tunnel.is_ready else "there is no tunnel to kas"
+
+
+@asynccontextmanager
+async def _stage(*parts: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run parts beside the body; the body's end cancels them, and a part's failure ends the body."""
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(part) for part in parts]
+        yield
+        for task in started:
+            task.cancel()
