@@ -20,6 +20,7 @@ class KasConnection(TunnelConnection, asyncio.Protocol):
 
     Attributes:
         admitted: kas' greeting, or why it refused.
+        hello: kas' greeting as soon as it is read: streams may follow it in the same packet.
         leaving: set when no new streams can be opened here: kas drains, or the connection is gone.
         closed: set when the socket is gone.
     """
@@ -29,6 +30,7 @@ class KasConnection(TunnelConnection, asyncio.Protocol):
         super().__init__(Role.AGENT, transport, loop.call_soon, unmask=None)
         self._acceptor = acceptor
         self.admitted: asyncio.Future[KasHello] = loop.create_future()
+        self.hello: KasHello | None = None
         self.leaving = asyncio.Event()
         self.closed = asyncio.Event()
 
@@ -39,6 +41,7 @@ class KasConnection(TunnelConnection, asyncio.Protocol):
         self.closed.set()
 
     def accepted(self, hello: KasHello) -> None:
+        self.hello = hello
         if not self.admitted.done():
             self.admitted.set_result(hello)
 

@@ -38,7 +38,6 @@ class ReverseTunnel:
 
     Attributes:
         rpc: calls to kas over whatever tunnel is up.
-        agent_id: who kas says we are; None before the first greeting.
     """
 
     def __init__(
@@ -60,7 +59,15 @@ class ReverseTunnel:
         self._current: KasConnection | None = None
         self._up = asyncio.Event()
         self.rpc = TunnelRpcClient(self._wait_for_tunnel)
-        self.agent_id: int | None = None
+        self._known_agent_id: int | None = None
+
+    @property
+    def agent_id(self) -> int | None:
+        """Who kas says we are; known from the first byte after its greeting on, before anybody could be told."""
+        if self._known_agent_id is None:
+            hellos = [connection.hello for connection in self._connections if connection.hello is not None]
+            return hellos[0].agent_id if hellos else None
+        return self._known_agent_id
 
     @property
     def pod_id(self) -> int:
@@ -118,10 +125,10 @@ class ReverseTunnel:
                 hello = await connection.admitted
         except TimeoutError as error:
             raise PeerError("kas did not answer in time", retryable=True) from error
-        if self.agent_id not in {None, hello.agent_id}:
+        if self._known_agent_id not in {None, hello.agent_id}:
             connection.close("another agent")
-            raise PeerError(f"kas says we are agent {hello.agent_id}, and before {self.agent_id}")
-        self.agent_id = hello.agent_id
+            raise PeerError(f"kas says we are agent {hello.agent_id}, and before {self._known_agent_id}")
+        self._known_agent_id = hello.agent_id
         _log.info("tunnel open", agent_id=hello.agent_id, server_version=hello.server_version)
         return connection
 
