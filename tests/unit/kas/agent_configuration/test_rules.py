@@ -8,7 +8,10 @@ from kasbah.kas.agent_configuration import rules, schema
 from kasbah.wire.pb.gitlab.agent.agentcfg import agentcfg_pb2 as gitlab_pb
 from kasbah.wire.pb.kasbah.agentcfg import agentcfg_pb2 as kasbah_pb
 
-SECTIONS = kasbah_pb.DESCRIPTOR.message_types_by_name | gitlab_pb.DESCRIPTOR.message_types_by_name
+SECTIONS = {
+    **kasbah_pb.DESCRIPTOR.message_types_by_name,
+    **gitlab_pb.DESCRIPTOR.message_types_by_name,
+}
 
 
 @pytest.mark.parametrize("section", rules.RULES)

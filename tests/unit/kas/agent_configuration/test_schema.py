@@ -17,7 +17,7 @@ def test_no_key_of_ours_is_one_of_gitlabs():
     for name, completion in kasbah_pb.DESCRIPTOR.message_types_by_name.items():
         known = gitlab_pb.DESCRIPTOR.message_types_by_name.get(name)
         if known is not None:
-            assert not known.fields_by_name.keys() & completion.fields_by_name.keys()
+            assert set(known.fields_by_name).isdisjoint(completion.fields_by_name)
 
 
 def test_messages_of_ours_are_complete_in_themselves():

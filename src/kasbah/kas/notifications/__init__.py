@@ -1,0 +1,3 @@
+"""Tells whoever waits in this process that something happened on the Git side."""
+
+from __future__ import annotations

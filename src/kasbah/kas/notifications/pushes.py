@@ -1,0 +1,69 @@
+"""Pushes, from the Git side to the calls that wait for one.
+
+A notice is a hint that a project's repository changed, never the change itself: waiters look for themselves. So
+nothing is queued; any number of pushes between two looks is one notice, and a notice that comes during a look is
+kept for the next wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class PushEvent(Protocol):
+    """Refs of a project's repository changed."""
+
+    @property
+    def project_id(self) -> int: ...
+
+    @property
+    def full_path(self) -> str: ...
+
+
+class PushWatch:
+    """One waiter's view of one project."""
+
+    def __init__(self) -> None:
+        self._pushed = asyncio.Event()
+
+    def notify(self) -> None:
+        """There was a push."""
+        self._pushed.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Until a push since the last wait, or the time is over; whether there was one."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._pushed.wait()
+        except TimeoutError:
+            return False
+        self._pushed.clear()
+        return True
+
+
+class GitPushes:
+    """Fans push notices out; what the Git side calls, and what waiting calls subscribe to."""
+
+    def __init__(self) -> None:
+        self._watches: dict[int, set[PushWatch]] = {}
+
+    async def git_push(self, event: PushEvent) -> None:
+        """Wake everybody who watches the project; never waits for them."""
+        for watch in self._watches.get(event.project_id, ()):
+            watch.notify()
+
+    @contextmanager
+    def watch(self, project_id: int) -> Iterator[PushWatch]:
+        """Pushes to a project from now on, for the length of the block."""
+        watch = PushWatch()
+        self._watches.setdefault(project_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            watches = self._watches[project_id]
+            watches.discard(watch)
+            if not watches:
+                del self._watches[project_id]
