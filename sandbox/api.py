@@ -37,3 +37,10 @@ class Api:
                 connection.close()
         except (OSError, http.client.HTTPException):
             return 0, b""
+
+
+def node_is_ready(api: Api, name: str) -> bool:
+    """Whether the node is registered and says that it is ready."""
+    status, body = api.call("GET", f"/api/v1/nodes/{name}")
+    conditions = json.loads(body)["status"].get("conditions", []) if status == 200 else []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -31,7 +31,8 @@ users:
   user:
     token: {token}
 """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    unfinished = path.with_name(f"{path.name}.new")  # somebody may be waiting for the name to appear
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as output:
         output.write(text)
-    return path
+    return unfinished.rename(path)

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox import ports, workload
+from sandbox import images, ports, workload
+from sandbox.api import node_is_ready
 from sandbox.plane import ControlPlane
 from sandbox.processes import Processes
 
@@ -71,13 +72,11 @@ class KwokNode:
         """Registers the node and waits until it is ready."""
         self._control_plane.api.status("POST", "/api/v1/nodes", _node())
         self._processes.wait_until(
-            self._ready, "ready node", timeout_s=_READY_S, expecting=("kwok", "stand-in")
+            lambda: node_is_ready(self._control_plane.api, NODE_NAME),
+            "ready node",
+            timeout_s=_READY_S,
+            expecting=("kwok", "stand-in"),
         )
-
-    def _ready(self) -> bool:
-        status, body = self._control_plane.api.call("GET", f"/api/v1/nodes/{NODE_NAME}")
-        conditions = json.loads(body)["status"].get("conditions", []) if status == 200 else []
-        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _node() -> dict[str, Any]:
@@ -87,7 +86,7 @@ def _node() -> dict[str, Any]:
         "labels": {
             "kubernetes.io/hostname": NODE_NAME,
             "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": "amd64",
+            "kubernetes.io/arch": images.architecture(),
             "type": "kwok",
         },
     }

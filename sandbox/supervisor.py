@@ -27,7 +27,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LOCK = "supervisor.lock"
-_CGROUPS = "cgroups.json"
+_LEFTOVERS = "leftovers"
 _TICK_S = 0.5
 
 
@@ -66,8 +66,8 @@ class Supervisor:
 
     def end(self) -> None:
         """Kills children until there are none; what they leave to us dies in the next round."""
-        while children := _children():
-            for pid in children:
+        while found := children(os.getpid()):
+            for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
@@ -109,24 +109,35 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _children() -> list[int]:
-    me = str(os.getpid())
+def children(parent: int) -> list[int]:
+    """The processes whose parent is `parent`, dead ones not yet reaped included."""
+    wanted = str(parent)
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 # The name, in parentheses, may hold anything; the state and the parent follow it.
                 fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-                if fields[1] == me:
+                if fields[1] == wanted:
                     found.append(int(entry.name))
     return found
 
 
+def note_leftover(directory: Path, kind: str, name: str) -> None:
+    """Writes down, before it is made, what has to be removed after the last process: `cgroups` or `links`."""
+    with (directory / _LEFTOVERS).open("a") as output:
+        output.write(f"{kind} {name}\n")
+
+
 def clean(directory: Path) -> None:
-    """Removes what a dead cluster left: its control groups, then its directory."""
-    with contextlib.suppress(OSError, ValueError):
-        for name in json.loads((directory / _CGROUPS).read_text()):
-            _remove_cgroup(Path(name))
+    """Removes what a dead cluster left: its control groups and links, then its directory."""
+    with contextlib.suppress(FileNotFoundError):
+        for line in (directory / _LEFTOVERS).read_text().splitlines():
+            kind, _, name = line.partition(" ")
+            if kind == "cgroups":
+                _remove_cgroup(Path(name))
+            else:
+                subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -100,8 +100,7 @@ def _with_kwok(processes: Processes, binaries: Mapping[str, Path], people: Users
 def _with_real_node(processes: Processes, binaries: Mapping[str, Path], people: Users) -> ControlPlane:
     # The node comes first: its network holds the address the API server listens on.
     node = RealNode(processes, binaries)
-    node.start()
-    plane = ControlPlane(processes, binaries, people, node.network())
+    plane = ControlPlane(processes, binaries, people, node.start())
     plane.start()
     plane.wait()
     node.wait(plane.api)
