@@ -16,9 +16,10 @@ from kasbah.hub.rest.reply import Reply
 from kasbah.hub.rest.router import NoParameters, Route
 
 _REVISION: Final = "kasbah"
+_KAS_NAMES: Final = {"external_url": "externalUrl", "external_k8s_proxy_url": "externalK8sProxyUrl"}
 
 
-class KasEntity(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+class KasEntity(msgspec.Struct, frozen=True, rename=_KAS_NAMES, kw_only=True):
     enabled: bool = True
     external_url: str
     external_k8s_proxy_url: str

@@ -182,10 +182,7 @@ class UsersRest:
 
 
 class TokensRest:
-    def __init__(
-        self, accounts: AccountService, tokens: TokenService, last_used: LastUsed, clock: Clock
-    ) -> None:
-        self._accounts = accounts
+    def __init__(self, tokens: TokenService, last_used: LastUsed, clock: Clock) -> None:
         self._tokens = tokens
         self._last_used = last_used
         self._clock = clock

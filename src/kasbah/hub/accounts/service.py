@@ -82,6 +82,12 @@ class AccountService:
         except DatabaseUnavailableError as error:  # a full disk must not lock people out
             _log.warning("last use not written", token_id=token.id, error=str(error))
 
+    async def flush_last_used(self) -> None:
+        """Write what only memory knows: the program is about to end."""
+        async with self._database.writing() as connection:
+            for token_id, at in self._last_used.unwritten().items():
+                await store.write_token_last_used(connection, token_id, at)
+
     async def create(self, new: NewUser) -> User:
         """A new user with a namespace of their own.
 

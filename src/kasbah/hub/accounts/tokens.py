@@ -13,7 +13,7 @@ from kasbah.hub.last_used import LastUsed
 from kasbah.kit.secrets import Secret, fingerprint, generate_token
 
 PREFIX = "glpat-"
-_CHARACTERS = 50
+CHARACTERS = 50
 _LONGEST_LIFE = timedelta(days=365)
 _ROTATED_LIFE = timedelta(days=7)
 
@@ -32,7 +32,7 @@ class TokenService:
             NotFoundError: there is no such user.
         """
         self._check(new)
-        secret = generate_token(PREFIX, _CHARACTERS)
+        secret = generate_token(PREFIX, CHARACTERS)
         async with self._database.writing() as connection:
             if await store.find_user(connection, owner_id) is None:
                 raise NotFoundError("User")
@@ -90,7 +90,7 @@ class TokenService:
         until = expires_at or self._clock().date() + _ROTATED_LIFE
         new = NewToken(name=old.name, scopes=old.scopes, expires_at=until, description=old.description)
         self._check(new)
-        secret = generate_token(PREFIX, _CHARACTERS)
+        secret = generate_token(PREFIX, CHARACTERS)
         async with self._database.writing() as connection:
             if not await store.revoke_token(connection, old.id):
                 raise UnauthenticatedError  # somebody rotated it a moment ago

@@ -81,6 +81,8 @@ class Member:
 
 
 DEEPEST_GROUP: Final = 20
+LONGEST_PATH: Final = 255
+"""Of a full path, as in GitLab."""
 
 _PATH = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,254}")
 _TOP_LEVEL: Final = frozenset(
@@ -149,19 +151,21 @@ _BELOW: Final = frozenset(
 )
 
 
-def path_problems(path: str, *, top_level: bool) -> list[str]:
-    """Sentences about what is wrong with one segment of a path; empty when all is well."""
+def path_problems(path: str, parent: str = "") -> list[str]:
+    """Sentences about what is wrong with one more segment below `parent`; empty when all is well."""
     if not path:
         return ["can't be blank"]
-    if len(path) > 255:
-        return ["is too long (maximum is 255 characters)"]
+    if len(path) > LONGEST_PATH:
+        return [f"is too long (maximum is {LONGEST_PATH} characters)"]
+    if len(parent) + 1 + len(path) > LONGEST_PATH:
+        return [f"is too long with all its groups (maximum is {LONGEST_PATH} characters)"]
     problems = []
     if not _PATH.fullmatch(path) or ".." in path or path == "." or path.endswith((".git", ".atom", ".")):
         problems.append(
             "can only include non-accented letters, digits, '_', '-' and '.'. It must not start with '-' or '.', "
             "contain '..', or end in '.', '.git' or '.atom'."
         )
-    if path.lower() in (_TOP_LEVEL if top_level else _BELOW):
+    if path.lower() in (_BELOW if parent else _TOP_LEVEL):
         problems.append(f"{path} is a reserved name")
     return problems
 

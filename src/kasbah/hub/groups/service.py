@@ -151,7 +151,7 @@ class GroupService:
 def _check(new: NewGroup, parent: Namespace | None) -> None:
     fields = {
         "name": name_problems(new.name),
-        "path": path_problems(new.path, top_level=parent is None),
+        "path": path_problems(new.path, parent.full_path if parent else ""),
         "parent_id": _depth_problems(parent),
     }
     if any(fields.values()):

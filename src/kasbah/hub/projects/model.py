@@ -43,11 +43,11 @@ class NewProject:
     visibility: Visibility = "private"
     default_branch: str = DEFAULT_BRANCH
 
-    def problems(self) -> dict[str, list[str]]:
-        """Sentences by field; empty when all is well."""
+    def problems(self, namespace_path: str) -> dict[str, list[str]]:
+        """Sentences by field, of the project below this namespace; empty when all is well."""
         fields = {
             "name": name_problems(self.name),
-            "path": path_problems(self.path, top_level=False),
+            "path": path_problems(self.path, namespace_path),
             "default_branch": _branch_problems(self.default_branch),
         }
         return {name: problems for name, problems in fields.items() if problems}

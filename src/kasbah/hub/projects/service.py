@@ -103,7 +103,7 @@ class ProjectService:
             FieldsInvalidError: a field breaks its rule, the namespace is not the caller's to build in, the path is taken.
         """
         namespace = await self._namespace_for(caller, new)
-        if problems := new.problems():
+        if problems := new.problems(namespace.full_path):
             raise FieldsInvalidError(problems)
         now = self._clock()
         project = Project(
@@ -165,6 +165,11 @@ class ProjectService:
         """Something happened in the project: its last activity is now."""
         async with self._database.writing() as connection:
             await store.touch(connection, project_id, self._clock())
+
+    async def set_default_branch(self, project_id: int, branch: str) -> None:
+        """Follow the repository, whose first push may go to a branch of another name."""
+        async with self._database.writing() as connection:
+            await store.set_default_branch(connection, project_id, branch)
 
     async def delete(self, project: Project) -> None:
         """The project with everything in it; the repository goes after the row, so no row lacks one."""

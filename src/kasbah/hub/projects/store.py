@@ -168,6 +168,12 @@ async def touch(connection: AsyncConnection, project_id: int, now: datetime) -> 
     )
 
 
+async def set_default_branch(connection: AsyncConnection, project_id: int, branch: str) -> None:
+    await connection.execute(
+        projects.update().where(projects.c.id == project_id).values(default_branch=branch)
+    )
+
+
 async def delete(connection: AsyncConnection, project_id: int) -> bool:
     """With its route, members, agents and tokens: foreign keys cascade. Whether there was one."""
     result = await connection.execute(projects.delete().where(projects.c.id == project_id))
