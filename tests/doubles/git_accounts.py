@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kasbah.errors import PeerError
-from kasbah.hub.accounts.model import Authenticated, PersonalAccessToken, User
 from kasbah.hub.errors import UnauthenticatedError
 from kasbah.hub.groups.model import Visibility
+from kasbah.hub.identity import Authenticated, PersonalAccessToken, User
 from kasbah.hub.kas_client import GitPushEvent
 from kasbah.hub.projects.model import Project
 from kasbah.kit.secrets import Secret
@@ -103,11 +103,16 @@ class FakeProjects:
         return 50 if user.is_admin else self.roles.get((user.id, project.id), 0)
 
     async def can_read(self, user: User | None, project: Project) -> bool:
-        open_to_all = project.visibility == "public" or (project.visibility == "internal" and user is not None)
+        open_to_all = project.visibility == "public" or (
+            project.visibility == "internal" and user is not None
+        )
         return open_to_all or await self.access_level(user, project) > 0
 
     async def touch(self, project_id: int) -> None:
         self.touched.append(project_id)
+
+    async def set_default_branch(self, project_id: int, branch: str) -> None:
+        self.projects[project_id] = replace(self.projects[project_id], default_branch=branch)
 
 
 @dataclass

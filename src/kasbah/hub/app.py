@@ -27,6 +27,7 @@ from kasbah.hub.agents.internal import AgentsInternal
 from kasbah.hub.agents.rest import AgentsRest
 from kasbah.hub.agents.service import AgentService
 from kasbah.hub.agents.tokens import AgentTokenService
+from kasbah.hub.api import PREFIX, RestApi
 from kasbah.hub.clock import Clock, utc_now
 from kasbah.hub.database import Database, sqlite_url
 from kasbah.hub.errors import DatabaseUnavailableError
@@ -44,7 +45,6 @@ from kasbah.hub.projects.service import ProjectService
 from kasbah.hub.repositories import internal as repositories_internal
 from kasbah.hub.repositories.git_http import git_app
 from kasbah.hub.repositories.store import RepositoryStore
-from kasbah.hub.rest.api import PREFIX, RestApi
 from kasbah.hub.rest.call import Site
 from kasbah.hub.rest.credentials import Authenticator
 from kasbah.hub.rest.reply import Reply

@@ -17,11 +17,12 @@ import structlog
 
 from kasbah.errors import UserError
 from kasbah.hub.accounts import store
-from kasbah.hub.accounts.model import ROOT_SCOPES, NewToken, NewUser, User
+from kasbah.hub.accounts.model import ROOT_SCOPES, NewToken, NewUser
 from kasbah.hub.accounts.service import AccountService
 from kasbah.hub.accounts.tokens import CHARACTERS, PREFIX
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
+from kasbah.hub.identity import User
 from kasbah.kit.secrets import Secret, fingerprint, generate_token
 
 ROOT: Final = NewUser(username="root", name="Administrator", email="root@localhost", is_admin=True)

@@ -21,3 +21,10 @@ class GitPushEvent:
 class KasClient(Protocol):
     async def git_push(self, event: GitPushEvent) -> None:
         """Tell the agents that watch the project."""
+
+
+class NullKasClient:
+    """Nobody to tell: a hub that runs without kas beside it."""
+
+    async def git_push(self, event: GitPushEvent) -> None:
+        """Say nothing."""

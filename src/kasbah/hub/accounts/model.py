@@ -1,16 +1,11 @@
-"""Users, personal access tokens, and the proof that a request carries one.
-
-Pure records and rules; the time comes in as an argument.
-"""
+"""What is asked for when a user or a token is made, and its rules. Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Final, Literal, get_args
-
-UserState = Literal["active", "blocked"]
 
 Scope = Literal[
     "api",
@@ -31,17 +26,6 @@ ROOT_SCOPES: Final = tuple(scope for scope in get_args(Scope) if scope != "self_
 _USERNAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,253}[a-zA-Z0-9_-]|[a-zA-Z0-9_]")
 _USERNAME_RULE = "can contain only letters, digits, '_', '-' and '.'. Cannot start with '-' or '.', end with '.', or contain '..'."
 _EMAIL = re.compile(r"[^@\s]{1,128}@[^@\s]{1,254}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    id: int
-    username: str
-    name: str
-    email: str
-    state: UserState
-    is_admin: bool
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,40 +52,8 @@ class NewUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PersonalAccessToken:
-    id: int
-    user_id: int
-    name: str
-    description: str | None
-    scopes: tuple[str, ...]
-    revoked: bool
-    expires_at: date | None
-    """The token dies at 00:00 UTC of this date."""
-    created_at: datetime
-    last_used_at: datetime | None
-
-    def is_expired(self, now: datetime) -> bool:
-        return self.expires_at is not None and now.date() >= self.expires_at
-
-    def is_active(self, now: datetime) -> bool:
-        return not self.revoked and not self.is_expired(now)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NewToken:
     name: str
     scopes: tuple[str, ...]
     expires_at: date | None
     description: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticated:
-    """A request carries an active token of an active user."""
-
-    user: User
-    token: PersonalAccessToken
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        return frozenset(self.token.scopes)

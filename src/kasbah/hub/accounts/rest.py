@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from kasbah.hub.accounts.model import NewToken, NewUser, PersonalAccessToken, Scope, User
+from kasbah.hub.accounts.model import NewToken, NewUser, Scope
 from kasbah.hub.accounts.service import AccountService
 from kasbah.hub.accounts.tokens import TokenService
 from kasbah.hub.clock import Clock
 from kasbah.hub.errors import NotFoundError
+from kasbah.hub.identity import PersonalAccessToken, User
 from kasbah.hub.last_used import LastUsed
 from kasbah.hub.rest.access import ANY_TOKEN, READ_USER, SELF_ROTATE
 from kasbah.hub.rest.call import Call, Site

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kasbah.hub.accounts import store
-from kasbah.hub.accounts.model import Authenticated, NewUser, User, UserState
+from kasbah.hub.accounts.model import NewUser
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import (
@@ -26,6 +26,7 @@ from kasbah.hub.errors import (
     TokenRevokedError,
     UnauthenticatedError,
 )
+from kasbah.hub.identity import Authenticated, User, UserState
 from kasbah.hub.last_used import LastUsed
 from kasbah.kit.secrets import Secret, fingerprint
 

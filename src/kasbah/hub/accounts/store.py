@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.accounts.model import NewToken, NewUser, PersonalAccessToken, User
+from kasbah.hub.accounts.model import NewToken, NewUser
 from kasbah.hub.database import Id, UtcDateTime, metadata, primary_key
+from kasbah.hub.identity import PersonalAccessToken, User
 
 users = sa.Table(
     "users",

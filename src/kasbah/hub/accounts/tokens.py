@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from kasbah.hub.accounts import store
-from kasbah.hub.accounts.model import Authenticated, NewToken, PersonalAccessToken, User
+from kasbah.hub.accounts.model import NewToken
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import NotFoundError, UnauthenticatedError, UnprocessableError
+from kasbah.hub.identity import Authenticated, PersonalAccessToken, User
 from kasbah.hub.last_used import LastUsed
 from kasbah.kit.secrets import Secret, fingerprint, generate_token
 

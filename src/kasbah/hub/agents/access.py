@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.agents import store
 from kasbah.hub.agents.model import AccessKind, Agent, EntityKind, Grants, RoleAt, read_grants
 from kasbah.hub.agents.store import Authorization
@@ -21,6 +20,7 @@ from kasbah.hub.database import Database
 from kasbah.hub.errors import ForbiddenError, RecordNotFoundError
 from kasbah.hub.groups import store as groups_store
 from kasbah.hub.groups.model import Role
+from kasbah.hub.identity import User
 from kasbah.hub.projects import store as projects_store
 
 _NO_AGENT: Final = 0

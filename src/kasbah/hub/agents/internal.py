@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from kasbah.hub.accounts.model import Authenticated
 from kasbah.hub.accounts.service import AccountService
 from kasbah.hub.agents.access import AccessService, ProxyUser
 from kasbah.hub.agents.model import Agent, RoleAt
@@ -30,6 +29,7 @@ from kasbah.hub.errors import (
 )
 from kasbah.hub.groups.model import role_symbols
 from kasbah.hub.groups.rest import reference
+from kasbah.hub.identity import Authenticated
 from kasbah.hub.projects.model import Project
 from kasbah.hub.projects.service import ProjectService
 from kasbah.hub.rest.access import KAS

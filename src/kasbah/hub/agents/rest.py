@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.agents.model import Agent, AgentToken, NewAgentToken
 from kasbah.hub.agents.service import AgentService
 from kasbah.hub.agents.tokens import AgentTokenService
 from kasbah.hub.groups.rest import full_name, reference
 from kasbah.hub.groups.service import GroupService
+from kasbah.hub.identity import User
 from kasbah.hub.projects.model import Project
 from kasbah.hub.projects.rest import ConfigProject, config_project
 from kasbah.hub.projects.service import ProjectService

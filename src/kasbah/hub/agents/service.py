@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from sqlalchemy.exc import IntegrityError
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.agents import store
 from kasbah.hub.agents.model import Agent, name_problems
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import ForbiddenError, InvalidError, NotFoundError, RecordNotFoundError
 from kasbah.hub.groups.model import Role
+from kasbah.hub.identity import User
 from kasbah.hub.projects.model import Project
 from kasbah.hub.projects.service import ProjectService
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import structlog
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.agents import store
 from kasbah.hub.agents.model import (
     CHARACTERS,
@@ -25,6 +24,7 @@ from kasbah.hub.errors import (
     RefusedError,
     UnauthenticatedError,
 )
+from kasbah.hub.identity import User
 from kasbah.hub.last_used import LastUsed
 from kasbah.kit.secrets import Secret, fingerprint, generate_token
 

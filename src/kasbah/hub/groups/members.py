@@ -8,12 +8,12 @@ from datetime import date
 from sqlalchemy.exc import IntegrityError
 
 from kasbah.hub.accounts import store as accounts_store
-from kasbah.hub.accounts.model import User
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import ForbiddenError, NotFoundError, TakenError
 from kasbah.hub.groups.model import Member
 from kasbah.hub.groups.store import MemberStore
+from kasbah.hub.identity import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

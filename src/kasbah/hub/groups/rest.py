@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.errors import FieldsInvalidError
 from kasbah.hub.groups.members import MembershipService, Place
 from kasbah.hub.groups.model import Member, Namespace, NewGroup, Role, Visibility
 from kasbah.hub.groups.service import GroupService
+from kasbah.hub.identity import User
 from kasbah.hub.rest.access import API_OR_NOBODY
 from kasbah.hub.rest.call import Call, Site
 from kasbah.hub.rest.errors import ApiError

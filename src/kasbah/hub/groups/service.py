@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import FieldsInvalidError, ForbiddenError, NotFoundError
@@ -20,6 +19,7 @@ from kasbah.hub.groups.model import (
     name_problems,
     path_problems,
 )
+from kasbah.hub.identity import User
 
 _ROW_NOT_WRITTEN_YET = 0
 

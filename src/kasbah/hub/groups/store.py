@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.database import Id, UtcDateTime, metadata, primary_key
 from kasbah.hub.groups.model import NO_ACCESS, Member, Namespace, Role
+from kasbah.hub.identity import User
 
 namespaces = sa.Table(
     "namespaces",

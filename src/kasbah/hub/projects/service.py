@@ -6,13 +6,13 @@ from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.errors import FieldsInvalidError, NotFoundError
 from kasbah.hub.groups import store as groups_store
 from kasbah.hub.groups.model import NO_ACCESS, Namespace, Role
 from kasbah.hub.groups.service import GroupService
+from kasbah.hub.identity import User
 from kasbah.hub.projects import store
 from kasbah.hub.projects.model import NewProject, Project
 

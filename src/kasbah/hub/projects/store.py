@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.accounts.model import User
 from kasbah.hub.database import Id, UtcDateTime, metadata, primary_key
 from kasbah.hub.groups import store as groups_store
 from kasbah.hub.groups.store import MemberStore, insert_route, levels_of, routes, unexpired
+from kasbah.hub.identity import User
 from kasbah.hub.projects.model import Project
 
 projects = sa.Table(

@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kasbah.errors import PeerError
 from kasbah.gitrepo.errors import BadGitRequestError, GitTimedOutError, RequestTooLargeError
 from kasbah.gitrepo.process import GitCommand, GitService
-from kasbah.hub.accounts.model import Authenticated, User
 from kasbah.hub.errors import AccountBlockedError, UnauthenticatedError
+from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.kas_client import KasClient
 from kasbah.hub.projects.model import Project
 from kasbah.hub.repositories import access
@@ -65,6 +65,8 @@ class Projects(Protocol):
     async def can_read(self, user: User | None, project: Project) -> bool: ...
 
     async def touch(self, project_id: int) -> None: ...
+
+    async def set_default_branch(self, project_id: int, branch: str) -> None: ...
 
 
 class BusyError(PeerError):
@@ -224,7 +226,10 @@ def parse_request(request: Request) -> _Ask:
 
 
 def _service(request: Request) -> GitService:
-    names = parse_qs(request.url.query, max_num_fields=10).get("service", [])
+    try:
+        names = parse_qs(request.url.query, max_num_fields=10).get("service", [])
+    except ValueError as error:
+        raise NotGitError(400, "The query is too long.") from error
     if not names:
         raise NotGitError(403, "The dumb HTTP protocol is not served; use git 1.6.6 or newer.")
     if len(names) > 1 or names[0] not in set(GitService):

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 
 from starlette.requests import Request
 
-from kasbah.hub.accounts.model import Authenticated, User
 from kasbah.hub.errors import ForbiddenError, UnauthenticatedError
+from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.rest.errors import PreconditionFailedError
 
 

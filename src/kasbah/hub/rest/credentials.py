@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 
-from kasbah.hub.accounts.model import Authenticated
-from kasbah.hub.accounts.service import AccountService
 from kasbah.hub.errors import (
     ForbiddenError,
     InsufficientScopeError,
     NotFoundError,
     UnauthenticatedError,
 )
+from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.rest.access import Access
 from kasbah.kit.secrets import Secret
 
@@ -27,8 +26,18 @@ PARAMETERS: Final = ("private_token", "access_token", "job_token")
 """Values that are credentials: taken out before anything repeats or logs the rest."""
 
 
+class Accounts(Protocol):
+    """Who knows people and their tokens."""
+
+    async def authenticate_pat(self, secret: Secret) -> Authenticated: ...
+
+    async def find(self, user_id: int) -> User | None: ...
+
+    async def find_by_username(self, username: str) -> User | None: ...
+
+
 class Authenticator:
-    def __init__(self, accounts: AccountService) -> None:
+    def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
     async def authenticate(
