@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -24,8 +25,8 @@ async def keep_trying(
 ) -> None:
     """Run `attempt` again and again until cancelled.
 
-    A clean return runs it again at once; a `PeerError` or `OSError` waits by the back-off first. Anything else, and
-    a `PeerError` that is not retryable by waiting, still waits: only our own bugs and user errors propagate.
+    A clean return runs it again at once; a `PeerError`, whether it calls itself retryable or not, an `OSError` and a
+    `TimeoutError` wait by the back-off first. Our own bugs and people's errors propagate.
     """
     loop = asyncio.get_running_loop()
     backoff = Backoff(backoff_settings)
@@ -38,3 +39,15 @@ async def keep_trying(
             await asyncio.sleep(delay_s)
         else:
             await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def alongside(*parts: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run parts beside the body; the body's end cancels them, and a part's failure ends the body."""
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(part) for part in parts]
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()

@@ -8,7 +8,7 @@ import pytest
 
 from kasbah.errors import Bug, PeerError
 from kasbah.kit.backoff import BackoffSettings
-from kasbah.kit.tasks import keep_trying
+from kasbah.kit.tasks import alongside, keep_trying
 
 AT_ONCE = BackoffSettings(initial_s=0, maximum_s=0, reset_s=1)
 
@@ -47,3 +47,30 @@ async def test_a_peer_that_is_away_is_tried_again():
 async def test_a_bug_is_not_tried_again():
     with pytest.raises(Bug):
         await keep_trying("work", Attempts(Bug("ours")), AT_ONCE)
+
+
+@pytest.mark.asyncio
+async def test_parts_run_beside_the_body_and_end_with_it():
+    seen: list[str] = []
+
+    async def part() -> None:
+        try:
+            seen.append("began")
+            await asyncio.Event().wait()
+        finally:
+            seen.append("ended")
+
+    async with alongside(part(), part()):
+        await asyncio.sleep(0)
+        seen.append("body")
+    assert seen == ["began", "began", "body", "ended", "ended"]
+
+
+@pytest.mark.asyncio
+async def test_a_part_that_fails_ends_the_body():
+    async def part() -> None:
+        raise Bug("ours")
+
+    with pytest.raises(ExceptionGroup):
+        async with alongside(part()):
+            await asyncio.Event().wait()

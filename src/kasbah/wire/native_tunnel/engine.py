@@ -50,7 +50,7 @@ PING_AFTER_S: Final = 10.0
 """Silence after which the peer is asked whether it is still there."""
 PING_TIMEOUT_S: Final = 10.0
 """How long it may take to answer: a frozen peer is given up after twenty seconds at most."""
-LATE_FRAMES_PER_MINUTE: Final = 10_000
+LATE_FRAMES_PER_MINUTE: Final = 100_000
 """DATA for streams we have reset is normal while it is in flight; more than this is an attack."""
 AGENT_OPENS_PER_MINUTE: Final = 600
 """Calls an agent may start; it needs a handful."""
@@ -176,9 +176,9 @@ class TunnelStream:
         """End both directions at once, dropping what is queued; no callback follows."""
         if self._handler is None:
             return
-        never_sent = self._opening is not None
+        nobody_waits = self._opening is not None or (self._end_sent and self._peer_ended)
         self._tunnel.forget(self)
-        if not never_sent:
+        if not nobody_waits:
             self._tunnel.send_control(
                 frame(FrameType.RESET, self.stream_id, message.encode()[:512], value=code)
             )

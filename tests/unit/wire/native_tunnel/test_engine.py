@@ -324,3 +324,14 @@ def test_the_rest_of_a_read_is_ignored_once_a_callback_reset_the_stream():
     handler.data_received = lambda data: stream.reset(ResetCode.CANCELLED)  # type: ignore[method-assign]
     pair.kas.tunnel.receive(frame(FrameType.DATA, 2, b"a") + frame(FrameType.DATA, 2, b"b", value=1))
     assert pair.kas.tunnel.stream_count == 0
+
+
+def test_letting_go_of_a_stream_as_it_ends_says_nothing():
+    pair = TunnelPair()
+    stream, handler = pair.kas.open()
+    stream.end()
+    pair.pump()
+    handler.ended = lambda: stream.reset(ResetCode.CANCELLED)  # type: ignore[method-assign]
+    pair.agent.opened[0][2].end()
+    assert pair.pump() == HEADER.size
+    assert pair.kas.tunnel.stream_count == 0

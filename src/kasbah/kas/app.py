@@ -1,0 +1,108 @@
+"""Composes kas; the only file that knows all of its features.
+
+Parts start in the order in which they need each other and stop in the opposite one: first no new connections while
+running requests finish, then the tunnels, then the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import httpx2
+import structlog
+
+from kasbah.kas.agent_configuration import rpc as agent_configuration
+from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
+from kasbah.kas.agent_registrar import rpc as agent_registrar
+from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
+from kasbah.kas.http_server.asgi import Application, AsgiBridge
+from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
+from kasbah.kas.http_server.router import PROXY_PREFIX, Router
+from kasbah.kas.http_server.server import HttpServer, Listen
+from kasbah.kas.hub_client.client import HubClient
+from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.notifications.pushes import GitPushes
+from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
+from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
+from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kit.tasks import alongside
+from kasbah.wire.http1 import RequestHead
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KasSettings:
+    """What kas is told by whoever composes it."""
+
+    listens: Sequence[Listen]
+    """Every address shows the same surface."""
+    version: str
+    agent_configuration: AgentConfigurationSettings = field(default_factory=AgentConfigurationSettings)
+    kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
+    reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
+
+
+class Kas:
+    """The agent server, from its first listening socket to the last byte.
+
+    Attributes:
+        pushes: give it to the Git side, which tells it of pushes.
+    """
+
+    def __init__(
+        self, settings: KasSettings, hub_http: httpx2.AsyncClient, secret: bytes, application: Application
+    ) -> None:
+        """`secret` is what kas and the Git side share; `application` answers whatever is not for kas."""
+        self.pushes = GitPushes()
+        hub = HubClient(hub_http, secret)
+        tracker = InMemoryAgentTracker()
+        registry = TunnelRegistry()
+        self._tunnels = ReverseTunnelServer(
+            hub,
+            registry,
+            [
+                *agent_configuration.services(hub, self.pushes, tracker, settings.agent_configuration),
+                *agent_registrar.services(tracker),
+            ],
+            version=settings.version,
+            settings=settings.reverse_tunnel,
+        )
+        self._server = HttpServer(settings.listens, _not_yet)
+        self._bridge = AsgiBridge(application, self._server.clock)
+        self._proxy = KubernetesApiProxy(
+            hub, registry, self._server.clock, prefix=PROXY_PREFIX, settings=settings.kubernetes_api
+        )
+        self._server.route = Router(
+            proxy=self._proxy.exchange, agent_upgrade=self._tunnels.accept, application=self._bridge.exchange
+        )
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens, in the order of the settings, once it is ready."""
+        return self._server.addresses
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Serve until `stop` is set, then drain; `ready` is called once every address is bound.
+
+        Raises:
+            OSError: an address cannot be bound.
+        """
+        async with (
+            alongside(self._tunnels.run(), self._bridge.run(), self._proxy.run()),
+            alongside(self._server.run(ready)),
+        ):
+            await stop.wait()
+            _log.info("draining")
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._server.drain())
+                tasks.create_task(self._tunnels.drain())
+
+
+def _not_yet(_head: RequestHead, client: Client) -> Exchange:
+    """Stands in until the router is composed; no address is bound before."""
+    client.abort()
+    return NullExchange()

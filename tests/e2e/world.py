@@ -1,0 +1,296 @@
+"""A whole Kasbah in processes of its own: `kasbah up`, an agentk, a project with an agent, and kubectl on top.
+
+What a person would do, done through the public doors only: REST, git, the command lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+import sandbox
+
+AGENT_CONFIGURATION = "user_access:\n  access_as: {agent: {}}\n  projects: [{id: ops/fleet}]\n"
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Program:
+    """One process of ours with its log in a file."""
+
+    def __init__(self, name: str, argv: Sequence[str], directory: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.argv = list(argv)
+        self.log = directory / f"{name}.log"
+        self._environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, first_line: bool = False, timeout_s: float = 30) -> str:
+        """Start it; with `first_line` wait for a line on stdout and return it."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if first_line else log,
+                stderr=log,
+                env=self._environment,
+            )
+        if not first_line:
+            return ""
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], timeout_s)
+        line = self.process.stdout.readline().decode() if readable else ""
+        if not line:
+            self.kill()
+            raise AssertionError(f"{self.name} said nothing in {timeout_s} s; its log ends:\n{self.tail()}")
+        return line
+
+    def stop(self, timeout_s: float = 40) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self._wait(timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self._wait(10)
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of the log, for a failed test to print."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def _wait(self, timeout_s: float) -> int:
+        assert self.process is not None
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"{self.name} did not end; its log ends:\n{self.tail()}") from None
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+@dataclass
+class World:
+    """Where everything is, once `build` has made it."""
+
+    directory: Path
+    cluster: sandbox.Cluster
+    ports: dict[str, int] = field(
+        default_factory=lambda: {n: free_port() for n in ("http", "https", "grpc", "probe")}
+    )
+    agent_id: int = 0
+    agent_token: str = ""
+    user_token: str = ""
+
+    def __post_init__(self) -> None:
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
+        self.data = self.directory / "data"
+        self.up = Program(
+            "up",
+            [
+                *(sys.executable, "-m", "kasbah.up", "--data", str(self.data)),
+                *(
+                    f
+                    for name in ("http", "https", "grpc")
+                    for f in (f"--{name}", f"127.0.0.1:{self.ports[name]}")
+                ),
+            ],
+            self.directory,
+            self.environment,
+        )
+        self.agentk = self.new_agentk("agentk", self.ports["probe"])
+
+    def new_agentk(self, name: str, probe_port: int) -> Program:
+        """Another pod of the agent, not started yet."""
+        argv = [
+            *(sys.executable, "-m", "kasbah.agentk"),
+            f"--kas-address=ws://127.0.0.1:{self.ports['http']}/-/kubernetes-agent/",
+            f"--token-file={self.directory / 'agent-token'}",
+            f"--kubeconfig={self.cluster.admin_kubeconfig}",
+            f"--observability-listen-address=127.0.0.1:{probe_port}",
+        ]
+        return Program(name, argv, self.directory, self.environment)
+
+    @property
+    def https(self) -> str:
+        return f"https://127.0.0.1:{self.ports['https']}"
+
+    @property
+    def proxy(self) -> str:
+        return f"{self.https}/-/kubernetes-agent/k8s-proxy"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.data / "ca.crt"
+
+    @property
+    def root_token(self) -> str:
+        return (self.data / "root-token").read_text().strip()
+
+    @property
+    def bearer(self) -> str:
+        """What kubectl sends."""
+        return f"pat:{self.agent_id}:{self.user_token}"
+
+    def rest(
+        self, method: str, path: str, body: dict[str, object] | None = None, *, expect: int = 200
+    ) -> object:
+        """One call of the public REST API as root."""
+        with self.client() as client:
+            answer = client.request(
+                method, f"{self.https}/api/v4{path}", json=body, headers={"PRIVATE-TOKEN": self.root_token}
+            )
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def client(self) -> httpx2.Client:
+        """An HTTP client that trusts our authority and goes through no proxy."""
+        import ssl
+
+        return httpx2.Client(
+            verify=ssl.create_default_context(cafile=self.ca_file), trust_env=False, timeout=30
+        )
+
+    def push_configuration(self, text: str) -> None:
+        """Push the agent's `config.yaml` to the default branch with the real git."""
+        work = self.directory / "work"
+        if not work.exists():
+            self.git("init", "-q", "-b", "main", str(work), cwd=self.directory)
+        path = work / ".gitlab" / "agents" / "prod" / "config.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        self.git("add", ".", cwd=work)
+        self.git("commit", "-q", "--allow-empty", "-m", "configure the agent", cwd=work)
+        url = f"https://root:{self.root_token}@127.0.0.1:{self.ports['https']}/ops/fleet.git"
+        self.git("push", "-q", url, "HEAD:main", cwd=work)
+
+    def git(self, *arguments: str, cwd: Path) -> None:
+        identity = {
+            f"GIT_{who}_{what}": "mia@example.com"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        environment = (
+            self.environment | identity | {"GIT_SSL_CAINFO": str(self.ca_file), "GIT_TERMINAL_PROMPT": "0"}
+        )
+        subprocess.run(["git", *arguments], cwd=cwd, env=environment, check=True, timeout=60)
+
+    def kubectl_argv(self, *arguments: str) -> list[str]:
+        """kubectl through the tunnel, as a command line."""
+        return [
+            str(self.cluster.binary("kubectl")),
+            f"--kubeconfig={self.directory / 'kubeconfig'}",
+            *arguments,
+        ]
+
+    def kubectl(
+        self, *arguments: str, check: bool = True, stdin: str | None = None, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl through the tunnel."""
+        done = subprocess.run(
+            self.kubectl_argv(*arguments),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, (
+                f"kubectl {arguments}: {done.stderr}\n{self.up.tail()}\n{self.agentk.tail()}"
+            )
+        return done
+
+    def write_kubeconfig(self) -> None:
+        """A kubeconfig as a person would have it: the authority, the proxy's address, the token."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": "k", "cluster": {"server": self.proxy, "certificate-authority": str(self.ca_file)}}
+            ],
+            "users": [{"name": "u", "user": {"token": self.bearer}}],
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "current-context": "c",
+        }
+        (self.directory / "kubeconfig").write_text(json.dumps(config))
+
+    def wait_for_agent(self, timeout_s: float = 15) -> float:
+        """Until kubectl is answered through the tunnel; how long that took, in seconds."""
+        began = time.monotonic()
+        while True:
+            answer = self.kubectl("get", "--raw", "/version", check=False)
+            if answer.returncode == 0:
+                return time.monotonic() - began
+            if time.monotonic() - began > timeout_s:
+                raise AssertionError(f"{answer.stderr}\n{self.up.tail()}\n{self.agentk.tail()}")
+            time.sleep(0.1)  # noqa: TID251 - real processes, nothing to wait on
+
+    def build(self) -> None:
+        """Start everything and make the project, the agent and the tokens."""
+        self.directory.mkdir(exist_ok=True)
+        self.up.start(first_line=True)
+        self.rest("POST", "/groups", {"name": "Ops", "path": "ops"}, expect=201)
+        group = self.rest("GET", "/groups/ops")
+        assert isinstance(group, dict)
+        self.rest("POST", "/projects", {"name": "fleet", "namespace_id": group["id"]}, expect=201)
+        agent = self.rest("POST", "/projects/ops%2Ffleet/cluster_agents", {"name": "prod"}, expect=201)
+        assert isinstance(agent, dict)
+        self.agent_id = agent["id"]
+        tokens = f"/projects/ops%2Ffleet/cluster_agents/{self.agent_id}/tokens"
+        token = self.rest("POST", tokens, {"name": "t"}, expect=201)
+        assert isinstance(token, dict)
+        self.agent_token = token["token"]
+        (self.directory / "agent-token").write_text(self.agent_token + "\n")
+        pat = self.rest(
+            "POST", "/user/personal_access_tokens", {"name": "k", "scopes": ["k8s_proxy"]}, expect=201
+        )
+        assert isinstance(pat, dict)
+        self.user_token = pat["token"]
+        self.push_configuration(AGENT_CONFIGURATION)
+        self.write_kubeconfig()
+        self.agentk.start()
+        self.wait_for_agent()
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        self.agentk.kill()
+        self.up.kill()
+
+
+@contextlib.contextmanager
+def world(directory: Path, cluster: sandbox.Cluster) -> Iterator[World]:
+    """A built world, ended whatever happens."""
+    made = World(directory, cluster)
+    try:
+        made.build()
+        yield made
+    finally:
+        made.end()
