@@ -84,7 +84,9 @@ def _settings(record: ast.ClassDef) -> Iterator[Setting]:
             if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
                 meaning = _cell(str(following.value.value))
             default = _default(node.value)
-            yield Setting(node.target.id, _cell(ast.unparse(node.annotation)), default, meaning)
+            type_ = _cell(ast.unparse(node.annotation))
+            if not type_.endswith("Settings"):  # a record that holds others: each has a table of its own
+                yield Setting(node.target.id, type_, default, meaning)
 
 
 def _default(value: ast.expr | None) -> str:

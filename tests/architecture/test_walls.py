@@ -26,7 +26,7 @@ def test_only_the_command_line_and_main_modules_read_the_environment():
     readers = {
         name
         for name, tree in modules().items()
-        if not name.startswith("kasbah/cli/") and not name.endswith("/__main__.py")
+        if not name.startswith("kasbah/cli/") and not _is_entry_point(name)
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
@@ -40,11 +40,15 @@ def test_what_composes_a_wing_is_imported_by_entry_points_only():
     importers = {
         f"{name} imports {imported}"
         for name, tree in modules().items()
-        if name != "kasbah/up.py" and not name.endswith("/__main__.py")
+        if not _is_entry_point(name)
         for imported in _imports(tree)
         if imported in composers
     }
     assert not importers, "a feature gets what it needs as arguments from its app"
+
+
+def _is_entry_point(name: str) -> bool:
+    return name == "kasbah/up.py" or name.endswith("/__main__.py")
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
