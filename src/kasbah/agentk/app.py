@@ -13,12 +13,15 @@ from contextlib import asynccontextmanager
 import structlog
 
 from kasbah import __version__
+from kasbah.agentk.agent_configuration.module import AgentConfigurationWatch
+from kasbah.agentk.agent_registrar.module import AgentRegistrar, Pod
 from kasbah.agentk.kubernetes_api.module import KubernetesApi
 from kasbah.agentk.module import LatestValue, Module
 from kasbah.agentk.observability.module import Observability
 from kasbah.agentk.reverse_tunnel.module import ReverseTunnel
 from kasbah.agentk.settings import AgentkSettings
 from kasbah.kube.access import ClusterAccess
+from kasbah.kube.client import KubeClient
 from kasbah.kube.pool import UpstreamPool
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 
@@ -42,15 +45,26 @@ class Agentk:
             self._kubernetes_api,
             Observability(settings.observability, self._why_not_ready),
         ]
+        pod = Pod(
+            pod_id=self._tunnel.pod_id,
+            version=f"v{__version__}",
+            namespace=settings.pod.namespace,
+            name=settings.pod.name,
+        )
+        self._registrar = AgentRegistrar(self._tunnel.rpc, pod, KubeClient(pool).server_version)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain; cancelling stops at once."""
-        configurations: list[LatestValue[AgentConfiguration]] = [LatestValue() for _ in self._modules]
+        slots: list[tuple[Module, LatestValue[AgentConfiguration]]] = [
+            (module, LatestValue()) for module in self._modules
+        ]
+        configuration = AgentConfigurationWatch(self._tunnel.rpc, slots)
         async with (
-            _stage(*(m.run(values) for m, values in zip(self._modules, configurations, strict=True))),
+            _stage(*(module.run(values) for module, values in slots)),
             _stage(self._tunnel.run()),
         ):
-            await stop.wait()
+            async with _stage(configuration.run(), self._registrar.run()):
+                await stop.wait()
             _log.info("draining", timeout_s=self._settings.drain_timeout_s)
             await self._tunnel.drain(self._settings.drain_timeout_s)
         _log.info("stopped")
