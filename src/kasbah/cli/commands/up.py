@@ -1,0 +1,53 @@
+"""`kasbah up`: hub and kas in one process.
+
+The wing that composes them lies above this one, so this process turns into it instead of importing it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kasbah.cli.errors import UsageError
+
+
+def up(
+    *,
+    data: Path = Path("kasbah-data"),
+    http: str = "127.0.0.1:8080",
+    https: str = "127.0.0.1:8443",
+    grpc: str = "127.0.0.1:8150",
+    external_url: str = "",
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    hostname: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+) -> None:
+    """Run everything on this machine until stopped: hub and kas in one process.
+
+    The first start makes the administrator `root` with a token in DATA/root-token, and a local certificate authority in
+    DATA/ca.crt unless a certificate is given. One JSON line with the URLs on stdout says that it is ready.
+
+    Args:
+        data: Where everything persistent lies; made when missing.
+        http: Address and port of the public surface over plain http.
+        https: The same surface over https; kubectl needs this one.
+        grpc: Address and port for agents that dial grpc://.
+        external_url: The URL that people and agents use when it is not the https address (a proxy in front, a name).
+        tls_cert: A PEM certificate with its chain, instead of the local authority's.
+        tls_key: Its key.
+        hostname: Another name or address in the local certificate; may be repeated.
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key belong together: give both or neither")
+    arguments = ["--data", str(data), "--http", http, "--https", https, "--grpc", grpc]
+    if external_url:
+        arguments += ["--external-url", external_url]
+    if tls_cert is not None and tls_key is not None:
+        arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)]
+    for name in hostname:
+        arguments += ["--hostname", name]
+    os.execv(sys.executable, [sys.executable, "-m", "kasbah.up", *arguments])  # noqa: S606 - no shell is wanted

@@ -1,0 +1,68 @@
+"""From what a person types (a path, a name, an id) to the API's object, or an error that says what there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from kasbah.cli.errors import NotFoundError
+from kasbah.cli.resources import Agent, Group, Project, User
+
+if TYPE_CHECKING:
+    from kasbah.cli.api_client import ApiClient
+
+
+def escape(reference: str) -> str:
+    """A path (`ops/fleet`) or id as one segment of a URL."""
+    return quote(reference, safe="")
+
+
+def find_project(api: ApiClient, reference: str) -> Project:
+    """The project of a path or id."""
+    try:
+        return api.get(f"/projects/{escape(reference.strip('/'))}", Project)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no project {reference!r} that this token may see; `kasbah project list` shows those it may"
+        ) from error
+
+
+def find_group(api: ApiClient, path: str) -> Group:
+    """The group of a path or id."""
+    try:
+        return api.get(f"/groups/{escape(path)}", Group)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no group {path!r}; create it with `kasbah group create {path}`"
+        ) from error
+
+
+def find_user(api: ApiClient, username: str) -> User:
+    """The person of a user name."""
+    found = next(api.iterate("/users", User, {"username": username}), None)
+    if found is None:
+        raise NotFoundError(f"there is no user {username!r}; `kasbah user list` shows who is there")
+    return found
+
+
+def find_agent(api: ApiClient, project: str, reference: str) -> Agent:
+    """The project's agent of a name or id; a name made of digits only is found when no id fits."""
+    found_project = find_project(api, project)
+    agents = list(api.iterate(agents_path(found_project), Agent))
+    by_id = [agent for agent in agents if str(agent["id"]) == reference]
+    found = next(iter([*by_id, *(agent for agent in agents if agent["name"] == reference)]), None)
+    if found is None:
+        names = ", ".join(agent["name"] for agent in agents[:5]) or "none yet"
+        where = found_project["path_with_namespace"]
+        raise NotFoundError(f"there is no agent {reference!r} in {where} (there: {names})")
+    return found
+
+
+def agents_path(project: Project) -> str:
+    """Where a project's agents lie in the API."""
+    return f"/projects/{project['id']}/cluster_agents"
+
+
+def agent_path(agent: Agent) -> str:
+    """Where an agent lies in the API."""
+    return f"/projects/{agent['config_project']['id']}/cluster_agents/{agent['id']}"

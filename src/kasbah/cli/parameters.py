@@ -1,0 +1,23 @@
+"""Parameters that many commands share, each with its one help text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kasbah.cli.terminal import OutputFormat, Terminal
+
+Here = Annotated[Terminal, Parameter(parse=False)]
+"""Given by the program, not by the person."""
+
+Output = Annotated[
+    OutputFormat,
+    Parameter(
+        name=["--output", "-o"], help="table for people; json and yaml as the API says it; name for scripts."
+    ),
+]
+InProject = Annotated[
+    str, Parameter(name=["--project", "-p"], help="The project: its path (ops/fleet) or its id.")
+]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")]
