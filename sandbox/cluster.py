@@ -114,6 +114,10 @@ class Cluster:
         self.stop_api_server()
         self.start_api_server()
 
+    def alive(self) -> bool:
+        """Whether the cluster still runs; somebody else may have ended it."""
+        return self._processes.alive()
+
     def logs(self, program: str, *, lines: int = 50) -> str:
         """The end of the log of etcd, kube-apiserver, kwok, …"""
         return self._processes.last_words(program, lines=lines)

@@ -7,13 +7,14 @@ import subprocess
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.processes import without_proxies
 
 
 def run(
     kubectl: Path | str,
     arguments: tuple[str, ...],
     *,
-    kubeconfig: Path | None,
+    kubeconfig: Path,
     cache: Path | None,
     stdin: str | None,
     check: bool,
@@ -23,11 +24,9 @@ def run(
     Raises:
         SandboxError: it failed and `check` was wanted; the text holds what it wrote to standard error.
     """
-    environment = dict(os.environ)
-    if kubeconfig is not None:
-        environment["KUBECONFIG"] = str(kubeconfig)
-    if cache is not None:
-        environment["KUBECACHEDIR"] = str(cache)
+    # A cache of its own marks a cluster of ours, and that is never behind a proxy.
+    own = without_proxies() | {"KUBECACHEDIR": str(cache)} if cache else dict(os.environ)
+    environment = own | {"KUBECONFIG": str(kubeconfig)}
     done = subprocess.run(
         [str(kubectl), *arguments], input=stdin, capture_output=True, text=True, check=False, env=environment
     )

@@ -56,12 +56,16 @@ class Processes:
     ) -> int:
         """Starts a program under a name that its log bears, too; the answer is its process id."""
         order = {"do": "start", "name": name, "argv": [str(word) for word in argv]}
-        pid = self._ask(order | {"env": _environment() | dict(environment or {})})["pid"]
+        pid = self._ask(order | {"env": without_proxies() | dict(environment or {})})["pid"]
         return int(pid)
 
     def stop(self, name: str, number: int = signal.SIGTERM) -> int:
         """Sends a signal, waits for the end, and gives the exit code (negative: the signal)."""
         return int(self._ask({"do": "stop", "name": name, "signal": int(number)})["exit"])
+
+    def alive(self) -> bool:
+        """Whether the supervisor still runs."""
+        return self._supervisor.poll() is None
 
     def exits(self) -> dict[str, int]:
         """The exit codes of the programs that ended."""
@@ -125,6 +129,7 @@ class Processes:
         return answer
 
 
-def _environment() -> dict[str, str]:
+def without_proxies() -> dict[str, str]:
+    """This process's environment without proxies: the sandbox talks to itself."""
     proxies = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
     return {name: value for name, value in os.environ.items() if name.lower() not in proxies}

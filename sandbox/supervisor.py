@@ -163,6 +163,18 @@ def sweep(clusters: Path) -> list[str]:
     return removed
 
 
+def alive(directory: Path) -> bool:
+    """Whether a supervisor holds this cluster."""
+    try:
+        with (directory / _LOCK).open("r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def claim(directory: Path) -> IO[str]:
     """Marks the directory as alive for as long as the returned file is open in this process."""
     unnamed = directory / f"{_LOCK}.new"  # locked before it gets its name, so a sweep never finds it free

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from sandbox import build, places, real_node_needs, supervisor
+from sandbox import build, places, real_node_needs, running, supervisor
 from sandbox.binaries import CONTROL_PLANE, KWOK, REAL_NODE, Binary
 from sandbox.cluster import Cluster, NodeKind
-from sandbox.errors import CannotRunError
+from sandbox.errors import CannotRunError, SandboxError
 from sandbox.kwok_node import KwokNode
 from sandbox.plane import ControlPlane, Network
 from sandbox.processes import Processes
@@ -28,27 +28,31 @@ _PROGRAMS: Mapping[NodeKind, tuple[Binary, ...]] = {
 
 @contextmanager
 def control_plane(
-    node: NodeChoice = "kwok", *, users: Mapping[str, Sequence[str]] | None = None
+    node: NodeChoice = "kwok",
+    *,
+    users: Mapping[str, Sequence[str]] | None = None,
+    purpose: str = "a program",
 ) -> Iterator[Cluster]:
     """A running cluster with one ready node; builds the programs first when this machine has not yet.
 
     Args:
         node: `kwok` (any user), `real` (root), or `auto`: the real one where it can run.
         users: made-up people and their groups the API server shall know from the start.
+        purpose: what `python -m sandbox status` calls whoever holds this cluster.
 
     Raises:
         CannotRunError: the machine lacks something; the text names what to install.
         SandboxError: a part of the cluster failed; the text holds its last words.
     """
     kind, reason = choose(node)
-    binaries = prepare(kind)
-    supervisor.sweep(places.clusters())
-    directory = Path(tempfile.mkdtemp(dir=places.clusters(), prefix=""))
-    with Processes(directory) as processes:
-        people = Users(directory / "users.csv", users or {})
-        start = _with_real_node if kind == "real" else _with_kwok
-        plane = start(processes, binaries, people)
-        yield Cluster(processes, binaries, plane, people, node_kind=kind, node_reason=reason)
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(_running(kind, reason, users or {}, purpose))
+        except (CannotRunError, SandboxError) as error:
+            if node != "auto" or kind == "kwok":
+                raise
+            cluster = stack.enter_context(_running("kwok", _instead(error), users or {}, purpose))
+        yield cluster
 
 
 def prepare(node: NodeChoice = "kwok") -> dict[str, Path]:
@@ -67,7 +71,7 @@ def choose(node: NodeChoice) -> tuple[NodeKind, str]:
     try:
         real_node_needs.check()
     except CannotRunError as error:
-        return "kwok", f"The node is played by KWOK, because a real one cannot run here: {error}."
+        return "kwok", _instead(error)
     return "real", "The node is real (kubelet, containerd, runc), because root on this machine can run one."
 
 
@@ -85,6 +89,27 @@ def why_not(node: NodeChoice = "kwok") -> str | None:
         except CannotRunError as error:
             return str(error)
     return None
+
+
+def _instead(error: Exception) -> str:
+    first_line, *_rest = str(error).splitlines()
+    return f"The node is played by KWOK, because a real one cannot run here: {first_line.rstrip('.')}."
+
+
+@contextmanager
+def _running(
+    kind: NodeKind, reason: str, users: Mapping[str, Sequence[str]], purpose: str
+) -> Iterator[Cluster]:
+    binaries = build.ensure(_PROGRAMS[kind])
+    supervisor.sweep(places.clusters())
+    directory = Path(tempfile.mkdtemp(dir=places.clusters(), prefix=""))
+    with Processes(directory) as processes:
+        people = Users(directory / "users.csv", users)
+        start = _with_real_node if kind == "real" else _with_kwok
+        plane = start(processes, binaries, people)
+        cluster = Cluster(processes, binaries, plane, people, node_kind=kind, node_reason=reason)
+        running.record(cluster, purpose)
+        yield cluster
 
 
 def _with_kwok(processes: Processes, binaries: Mapping[str, Path], people: Users) -> ControlPlane:
