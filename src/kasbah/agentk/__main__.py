@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 
 import structlog
 
@@ -16,7 +15,7 @@ from kasbah.agentk import settings as agentk_settings
 from kasbah.agentk.app import Agentk
 from kasbah.agentk.settings import AgentkSettings
 from kasbah.errors import Bug, KasbahError, UserError
-from kasbah.kit import logs
+from kasbah.kit import logs, loop
 from kasbah.kit.secrets import scrub
 from kasbah.kube import kubeconfig
 from kasbah.kube.access import ClusterAccess
@@ -45,8 +44,7 @@ def _run(settings: AgentkSettings, access: ClusterAccess) -> int:
     _log.info("agentk starts", version=__version__, api_server=access.authority, pod=settings.pod.name)
     code = 0
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, access))
+        loop.run(_serve(settings, access))
     except* UserError as group:
         code = _report(group, EXIT_UNUSABLE)
     except* (KasbahError, OSError) as group:
@@ -58,7 +56,7 @@ def _run(settings: AgentkSettings, access: ClusterAccess) -> int:
 
 
 async def _serve(settings: AgentkSettings, access: ClusterAccess) -> None:
-    loop = asyncio.get_running_loop()
+    running_loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     serving = asyncio.current_task()
 
@@ -68,7 +66,7 @@ async def _serve(settings: AgentkSettings, access: ClusterAccess) -> None:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled)
+        running_loop.add_signal_handler(number, signalled)
     await Agentk(settings, access).run(stop)
 
 
@@ -82,14 +80,6 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
     return [error]
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop  # noqa: PLC0415 - optional: not there on every system
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"tls: handshake failure: {error.reason or 'connection closed'}"
+        return f"tls: handshake failure: {getattr(error, 'reason', None) or 'connection closed'}"
     if isinstance(error, socket.gaierror):
         return f"lookup: no such host ({error.strerror})"
     if isinstance(error, TimeoutError) and getattr(error, "errno", None) is None:

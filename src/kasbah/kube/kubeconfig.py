@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from kasbah.errors import UserError
+from kasbah.kit import strict_yaml
 from kasbah.kit.secrets import Secret
+from kasbah.kit.strict_yaml import Limits, YamlError
 from kasbah.kube import in_cluster
 from kasbah.kube.access import (
     Authorization,
@@ -32,9 +33,8 @@ from kasbah.kube.access import (
 )
 from kasbah.wire.identity import AsAgent, AsUser, Identity, InvalidIdentityError
 
-_MAX_BYTES = 4 * 1024 * 1024
+_LIMITS = Limits(max_bytes=4 * 1024 * 1024)
 _Entry = TypeVar("_Entry")
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +221,13 @@ def _merge(paths: Sequence[Path], *, must_exist: bool) -> _Merged:
 
 def _read(path: Path) -> _File:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UserError(f"the kubeconfig {path} is over {_MAX_BYTES} bytes")
-        document = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 - a safe loader, in C where there is one
-        return msgspec.convert(document or {}, _File)
+        if path.stat().st_size > _LIMITS.max_bytes:
+            raise UserError(f"the kubeconfig {path} is over {_LIMITS.max_bytes} bytes")
+        return msgspec.convert(strict_yaml.read(path.read_bytes(), _LIMITS) or {}, _File)
     except OSError as error:
         raise UserError(f"cannot read the kubeconfig {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        # The parser quotes the line it stumbled over, which may be a credential.
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark is not None else ""
-        raise UserError(f"the kubeconfig {path} is not YAML{where}") from error
+    except YamlError as error:
+        raise UserError(f"the kubeconfig {path} cannot be read: {error}") from error
     except msgspec.ValidationError as error:
         raise UserError(f"the kubeconfig {path} does not have a kubeconfig's shape: {error}") from error
 
