@@ -59,6 +59,8 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False, gc=False, kw_only=True)
     expects_continue: bool
     upgrade: bytes
     """The value of `Upgrade` when `Connection` asks for it, else empty."""
+    origin: bytes
+    """The page a browser asks for, or empty."""
 
     @property
     def has_body(self) -> bool:
@@ -143,6 +145,7 @@ def parse_request_head(raw: bytes) -> RequestHead:
         http_1_0=http_1_0,
         expects_continue=_expects_continue(headers),
         upgrade=b", ".join(v for n, v in headers if n == b"upgrade") if b"upgrade" in connection else b"",
+        origin=b", ".join(value for name, value in headers if name == b"origin"),
     )
 
 
@@ -177,13 +180,19 @@ def _feed(
     except httptools.HttpParserUpgrade:
         pass  # the head is complete; what follows is none of this parser's business
     except httptools.HttpParserError as error:
-        raise MalformedMessageError(f"the head is malformed: {error}") from error
+        # A 101 without its Upgrade header makes llhttp pause behind the head and httptools call that an error.
+        if not (collector.complete and _is_101(parser)):
+            raise MalformedMessageError(f"the head is malformed: {error}") from error
     if not collector.complete:
         raise MalformedMessageError("the head is incomplete")
     if len(collector.headers) > MAX_HEADERS:
         raise MalformedMessageError(f"the head has over {MAX_HEADERS} headers", status=431)
     if not all(_NAME.fullmatch(name) for name, _ in collector.headers):
         raise MalformedMessageError("a header's name has other characters than letters, digits and '-'")
+
+
+def _is_101(parser: httptools.HttpRequestParser | httptools.HttpResponseParser) -> bool:
+    return isinstance(parser, httptools.HttpResponseParser) and parser.get_status_code() == 101
 
 
 def _check_request_line(method: bytes, target: bytes, version: str) -> None:

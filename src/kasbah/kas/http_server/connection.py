@@ -223,15 +223,20 @@ class Connection(asyncio.Protocol):
 
     def resume_body(self) -> None:
         self._body_paused = False
-        self._body_due = self._owner.clock.now + self._owner.settings.body_window_s
-        self._body_bytes = 0
+        if not self._body_done:
+            self._body_due = self._owner.clock.now + self._owner.settings.body_window_s
+            self._body_bytes = 0
         self._resume_reading()
 
     def start(self, lines: bytes, content_length: int | None, *, bodiless: bool = False) -> None:
         if self._closing:
             return
-        if self._head.expects_continue and not self._body_accepted and not self._body_done:
-            self._last_request = True  # nobody knows whether the body will come
+        if self._head.upgrade or (
+            self._head.expects_continue and not self._body_accepted and not self._body_done
+        ):
+            self._last_request = (
+                True  # nobody knows what the client sends next: another protocol, a body, nothing
+            )
         if content_length is not None:
             framing = b"Content-Length: %d\r\n" % content_length
         else:
@@ -370,7 +375,10 @@ class Connection(asyncio.Protocol):
 
     def _next_request(self) -> None:
         if self._last_request or (self._input_over and not self._held):
-            self._close()
+            if self._held:
+                self._linger()
+            else:
+                self._close()
             return
         self._wait_due = self._owner.clock.now + self._owner.settings.idle_timeout_s
         self._resume_reading()

@@ -1,0 +1,351 @@
+"""One proxied request: the client's connection on one side, a stream of the agent's tunnel on the other.
+
+Synchronous both ways, one object, a task only while somebody must be waited for. The steps: grant, stream, body up,
+head down, bytes as they come. Flow control is end to end: the stream is told `consumed` only when the client's
+transport takes bytes, and the client is not read while the stream is full. Whoever ends first takes the other along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Final, Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from kasbah.errors import PeerError
+from kasbah.kas.http_server.exchange import NO_SUCH_DEADLINE, Client
+from kasbah.kas.kubernetes_api import errors
+from kasbah.kas.kubernetes_api.authorizer import Authorizer
+from kasbah.kas.kubernetes_api.grant import Grant
+from kasbah.kas.kubernetes_api.lease import LeaseKeeper
+from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.wire import kubernetes_status, response_policy
+from kasbah.wire.http1 import RequestHead
+from kasbah.wire.kubernetes_status import Failure
+from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler
+from kasbah.wire.request_policy import ProxyRequest
+from kasbah.wire.response_policy import SECURITY_HEADERS, RefusedResponseError
+
+_log = structlog.get_logger()
+REQUESTS: Final = Counter(
+    "kasbah_kas_kubernetes_api_requests",
+    "Proxied requests by the answer the client got",
+    ["status_class", "said_by"],
+)
+UNDERWAY: Final = Gauge(
+    "kasbah_kas_kubernetes_api_underway", "Proxied requests under way, open-ended ones included"
+)
+_BY_CLUSTER: Final = [REQUESTS.labels(f"{n}xx", "cluster") for n in range(10)]
+_BY_US: Final = [REQUESTS.labels(f"{n}xx", "kas") for n in range(10)]
+# Before the answer began and with nothing said yet, these may be tried once more on another tunnel.
+_NOT_DONE: Final = frozenset({ResetCode.REFUSED})
+_PERHAPS_DONE: Final = frozenset({ResetCode.CONNECTION_LOST, ResetCode.CANCELLED})
+
+
+class Tunnels(Protocol):
+    """The way to the agents; `TunnelRegistry` is one."""
+
+    def open_nowait(
+        self, grant: Grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
+    ) -> Stream | None: ...
+
+    async def wait_for_agent(self, agent_id: int, timeout_s: float) -> bool: ...
+
+
+class ExchangeOwner(Protocol):
+    """What an exchange needs of the proxy."""
+
+    settings: KubernetesApiSettings
+    authorizer: Authorizer
+    leases: LeaseKeeper
+    underway: Underway
+    tunnels: Tunnels
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run this in the proxy's TaskGroup; it must not raise."""
+
+
+class ProxyExchange:
+    """The `Exchange` of the client and the `StreamHandler` of the stream."""
+
+    __slots__ = (
+        "_answered",
+        "_body_bytes",
+        "_client",
+        "_cors",
+        "_grant",
+        "_head",
+        "_over",
+        "_owed",
+        "_owner",
+        "_request",
+        "_retried",
+        "_stream",
+        "_switched",
+        "open_ended",
+    )
+
+    def __init__(
+        self, owner: ExchangeOwner, head: RequestHead, client: Client, request: ProxyRequest
+    ) -> None:
+        self.open_ended = bool(request.target.open_ended or request.upgrade)
+        self._owner = owner
+        self._head = head
+        self._client = client
+        self._request = request
+        self._cors = b""
+        self._grant: Grant | None = None
+        self._stream: Stream | None = None
+        self._answered = False
+        self._switched = False
+        self._retried = False
+        self._over = False
+        self._owed = 0
+        self._body_bytes = 0
+
+    def begin(self, cors: bytes) -> None:
+        """Start; `cors` are header lines for every answer."""
+        self._cors = cors
+        decision = self._owner.authorizer.find(self._request.credential)
+        if decision is None:
+            self._owner.spawn(self._authorize())
+        elif isinstance(decision, Grant):
+            self._granted(decision)
+        else:
+            self._fail(errors.failure_of(decision))
+
+    # From the client.
+
+    def body_received(self, data: bytes) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        self._body_bytes += len(data)
+        if self._body_bytes > self._owner.settings.max_body_bytes and not self._switched:
+            self._fail(errors.body_too_large(self._owner.settings.max_body_bytes))
+        elif not stream.send(data):
+            self._client.pause_body()
+
+    def body_ended(self) -> None:
+        if self._stream is not None:
+            self._stream.end()
+
+    def client_writable(self) -> None:
+        owed, self._owed = self._owed, 0
+        if owed and self._stream is not None:
+            self._stream.consumed(owed)
+
+    def client_gone(self) -> None:
+        self._end(ResetCode.CANCELLED, "the client has gone")
+
+    def deadline_passed(self) -> None:
+        self._fail(errors.answer_late())
+
+    def draining(self) -> None:
+        """End a watch well, so that its client comes back elsewhere; let an exec use the grace."""
+        if self._answered and self.open_ended and not self._switched:
+            self._end(ResetCode.CANCELLED, "the server is stopping")
+            self._client.finish()
+
+    # From the stream.
+
+    def head_received(self, head: bytes) -> None:
+        if self._over or self._answered:
+            return
+        try:
+            if self._request.upgrade and self._switch(head):
+                return
+            request = self._request
+            response = response_policy.admit(
+                head, bodiless=request.bodiless_answer, gzip_accepted=request.gzip_accepted
+            )
+        except RefusedResponseError as error:
+            _log.warning("answer refused", agent_id=self._request.credential.agent_id, error=str(error))
+            self._fail(errors.failure_of(error))
+            return
+        self._answered = True
+        _BY_CLUSTER[response.status // 100].inc()
+        client = self._client
+        client.set_deadline(NO_SUCH_DEADLINE)
+        lines = response.lines + self._cors if self._cors else response.lines
+        client.start(lines, response.content_length, bodiless=response.bodiless)
+        if self._request.upgrade and self._stream is not None:
+            self._stream.end()  # the cluster declined: nothing of what the client said behind its head counts
+
+    def data_received(self, data: bytes) -> None:
+        if self._over or self._stream is None:
+            return
+        if self._client.write(data):
+            self._stream.consumed(len(data))
+        else:
+            self._owed += len(data)
+
+    def ended(self) -> None:
+        if self._over:
+            return
+        if not self._answered:
+            self._fail(errors.answer_missing())
+            return
+        # An upload the cluster did not wait for, or the client's half of a pipe: nobody reads it any more.
+        self._end(ResetCode.CANCELLED, "")
+        self._client.finish()
+
+    def reset(self, code: int, message: str) -> None:
+        if self._over:
+            return
+        self._stream = None
+        if self._answered:
+            self._end(ResetCode.CANCELLED, "")
+            self._client.abort()
+        elif self._may_retry(code):
+            self._retried = True
+            self._open()
+        else:
+            self._fail(errors.failure_of_reset(code, message))
+
+    def writable(self) -> None:
+        if not self._over:
+            self._client.resume_body()
+
+    # From the lease.
+
+    def lease_ended(self) -> None:
+        self._end(ResetCode.CANCELLED, "not allowed any more")
+        self._client.abort()
+
+    # The steps.
+
+    async def _authorize(self) -> None:
+        try:
+            granted = await self._owner.authorizer.authorize(self._request.credential)
+        except PeerError as error:
+            if not self._over:
+                self._fail(errors.failure_of(error))
+            return
+        if not self._over:
+            self._granted(granted)
+
+    def _granted(self, granted: Grant) -> None:
+        self._client.authenticated()
+        if not self._owner.underway.enter(granted, open_ended=self.open_ended):
+            self._fail(errors.too_many_requests())
+            return
+        UNDERWAY.inc()
+        self._grant = granted
+        if self.open_ended:
+            self._owner.leases.hold(self._request.credential, granted, self)
+        self._open()
+
+    def _open(self) -> None:
+        request, granted = self._request, self._grant
+        if granted is None:
+            return
+        opening = granted.envelope_for(upgrade=request.upgrade, open_ended=self.open_ended) + request.head
+        try:
+            stream = self._owner.tunnels.open_nowait(granted, opening, self._class(), self)
+        except PeerError as error:
+            _log.info("request cannot be sent", agent_id=granted.agent_id, error=str(error))
+            self._fail(errors.opening_too_large())
+            return
+        if self._over:
+            return
+        if stream is None:
+            self._owner.spawn(self._wait_for_agent(granted))
+        else:
+            self._opened(stream)
+
+    async def _wait_for_agent(self, granted: Grant) -> None:
+        connected = await self._owner.tunnels.wait_for_agent(
+            granted.agent_id, self._owner.settings.agent_wait_s
+        )
+        if self._over:
+            return
+        if connected:
+            self._open()
+        else:
+            self._fail(errors.agent_not_connected())
+
+    def _opened(self, stream: Stream) -> None:
+        self._stream = stream
+        if not self.open_ended:
+            self._client.set_deadline(self._owner.settings.head_timeout_s + 1)
+        if self._head.has_body:
+            self._client.accept_body()
+        elif not self._request.upgrade:
+            stream.end()
+
+    def _switch(self, head: bytes) -> bool:
+        """Pass a 101 on; False when the answer is an ordinary one."""
+        switch = response_policy.admit_101(head, self._request.upgrade, self._request.websocket_accept)
+        if switch is None:
+            return False
+        self._answered = self._switched = True
+        _BY_CLUSTER[1].inc()
+        self._client.switch_protocols(switch)
+        return True
+
+    def _class(self) -> StreamClass:
+        if self._request.upgrade:
+            return StreamClass.KEYSTROKE
+        return StreamClass.WATCH if self.open_ended else StreamClass.SMALL
+
+    def _may_retry(self, code: int) -> bool:
+        if self._retried or self._body_bytes or self._head.has_body:
+            return False
+        return code in _NOT_DONE or (code in _PERHAPS_DONE and self._request.repeatable)
+
+    # Ends.
+
+    def _fail(self, failure: Failure) -> None:
+        """Answer with a Status; too late for that, the connection breaks off."""
+        self._end(ResetCode.CANCELLED, "")
+        if self._answered:
+            self._client.abort()
+            return
+        credential = self._request.credential
+        _log.info(
+            "request refused",
+            agent_id=credential.agent_id,
+            status=failure.code,
+            reason=failure.text,
+            trace_id=failure.trace_id,
+        )
+        self._answered = True
+        answer_failure(self._head, self._client, failure, self._cors)
+
+    def _end(self, code: ResetCode, message: str) -> None:
+        """Let go of everything but the client."""
+        if self._over:
+            return
+        self._over = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.reset(code, message)
+        granted, self._grant = self._grant, None
+        if granted is not None:
+            UNDERWAY.dec()
+            self._owner.underway.leave(granted, open_ended=self.open_ended)
+            if self.open_ended:
+                self._owner.leases.release(granted, self)
+
+
+def answer_failure(head: RequestHead, client: Client, failure: Failure, cors: bytes = b"") -> None:
+    """Say a failure to this client as a whole answer."""
+    status = kubernetes_status.render(
+        failure, accept=head.value(b"accept"), user_agent=head.value(b"user-agent")
+    )
+    _BY_US[status.code // 100].inc()
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status.code, response_policy.reason_of(status.code))]
+    lines.append(b"Content-Type: %b\r\n" % status.content_type.encode())
+    if failure.code == 401:
+        lines.append(b"Gitlab-Unauthorized: true\r\n")
+    if failure.retry_after_s:
+        lines.append(b"Retry-After: %d\r\n" % failure.retry_after_s)
+    lines += [SECURITY_HEADERS, b"Server: kasbah-kas\r\n", cors]
+    bodiless = head.method == b"HEAD"
+    client.start(b"".join(lines), len(status.body), bodiless=bodiless)
+    if not bodiless:
+        client.write(status.body)
+    client.finish()

@@ -1,0 +1,118 @@
+"""The Kubernetes API below the proxy's prefix: what every request passes before it may reach an agent.
+
+Foreign pages are turned away, preflights answered, heads cleaned by the request policy; what is left becomes a
+`ProxyExchange`. The proxy owns the tasks of exchanges that must wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from kasbah.kas.http_server.clock import CoarseClock
+from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
+from kasbah.kas.kubernetes_api import errors
+from kasbah.kas.kubernetes_api.authorizer import Authorizer, ProxyUserDirectory
+from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, answer_failure
+from kasbah.kas.kubernetes_api.lease import LeaseKeeper
+from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.wire import request_policy
+from kasbah.wire.http1 import RequestHead
+from kasbah.wire.request_policy import RefusedRequestError
+from kasbah.wire.response_policy import SECURITY_HEADERS
+
+_NOBODY: Final = NullExchange()
+_METHODS = b"GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH"  # GitLab's list
+
+
+class KubernetesApiProxy:
+    """Answers below the prefix; `exchange` is its `Route`."""
+
+    def __init__(
+        self,
+        directory: ProxyUserDirectory,
+        tunnels: Tunnels,
+        clock: CoarseClock,
+        *,
+        prefix: bytes,
+        settings: KubernetesApiSettings | None = None,
+    ) -> None:
+        """`prefix` ends with a slash; `clock` is the server's."""
+        self.settings = settings or KubernetesApiSettings()
+        self.authorizer = Authorizer(directory, self.settings, clock)
+        self.leases = LeaseKeeper(self.authorizer, self.settings, clock)
+        self.underway = Underway(self.settings)
+        self.tunnels = tunnels
+        self._prefix = prefix
+        self._prefix_bytes = len(prefix) - 1  # Kubernetes' path keeps the slash
+        self._origin = self.settings.external_origin.encode()
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Own what waits, and the leases, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            started = asyncio.Event()
+            group.create_task(self.authorizer.run(started.set), name="authorizer")
+            group.create_task(self.leases.run(), name="leases")
+            await started.wait()
+            try:
+                ready()
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
+
+    def exchange(self, head: RequestHead, client: Client) -> Exchange:
+        """Answer this request."""
+        cors = b""
+        if head.origin:
+            if not self._is_own_page(head):
+                _answer_empty(client, b"HTTP/1.1 403 Forbidden\r\n")
+                return _NOBODY
+            cors = _cors_headers(head)
+        if head.method == b"OPTIONS":
+            _answer_empty(client, b"HTTP/1.1 200 OK\r\n" + _preflight_headers(head) + cors)
+            return _NOBODY
+        if self._group is None or not head.target.startswith(self._prefix):
+            failure = errors.not_running() if self._group is None else errors.wrong_prefix()
+            answer_failure(head, client, failure, cors)
+            return _NOBODY
+        try:
+            request = request_policy.prepare(head, self._prefix_bytes)
+        except RefusedRequestError as error:
+            answer_failure(head, client, errors.failure_of(error), cors)
+            return _NOBODY
+        exchange = ProxyExchange(self, head, client, request)
+        exchange.begin(cors)
+        return exchange
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run this while the proxy runs; when it does not, nobody waits."""
+        if self._group is None:
+            work.close()
+        else:
+            self._group.create_task(work, name="proxied request")
+
+    def _is_own_page(self, head: RequestHead) -> bool:
+        """The hub's page, or a client that names this very host (some WebSocket libraries always do)."""
+        if self._origin and head.origin == self._origin:
+            return True
+        return head.method != b"OPTIONS" and head.origin.partition(b"://")[2] == head.value(b"host")
+
+
+def _cors_headers(head: RequestHead) -> bytes:
+    return b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Allow-Credentials: true\r\n" % head.origin
+
+
+def _preflight_headers(head: RequestHead) -> bytes:
+    asked = head.value(b"access-control-request-headers")
+    lines = [b"Access-Control-Allow-Headers: %b\r\n" % asked] if asked else []
+    lines += [b"Access-Control-Allow-Methods: %b\r\n" % _METHODS, b"Access-Control-Max-Age: 86400\r\n"]
+    return b"".join(lines)
+
+
+def _answer_empty(client: Client, lines: bytes) -> None:
+    client.start(lines + SECURITY_HEADERS, 0)
+    client.finish()

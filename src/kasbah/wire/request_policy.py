@@ -1,0 +1,219 @@
+"""What of a client's request goes on to a cluster, decided once and here (reliability-security.md 2.6.1).
+
+In this order: the credential is taken out; everything that belongs to the connection goes; of the rest only what
+is on the list stays. The client may name no identity: a request with `Impersonate-*` or `X-Remote-*` is refused and
+not silently stripped, because whoever typed `kubectl --as` would act with more power than they meant to. The identity
+is added last, by agentk, from the grant. The answer is a pure function of the head, and remembered for small ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from kasbah.errors import UserError
+from kasbah.wire import http1
+from kasbah.wire.http1 import Headers, RequestHead
+from kasbah.wire.request_target import ApiTarget, RefusedTargetError, parse_target
+
+VIA: Final = b"Via: 1.1 kasbah-kas\r\n"
+NESTED_IMPERSONATION: Final = (
+    "Bad request: nested impersonation is not supported - the agent decides whom you act as, "
+    "so leave out --as and Impersonate-* headers"
+)
+_REMEMBERED_REQUESTS = 1024
+_MAX_USER_AGENT_BYTES = 256
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+_BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
+_SESSION_COOKIE = re.compile(rb"(?:^|;)[ \t]*_gitlab_kas=")
+_AGENT_ID = re.compile(r"0*[1-9][0-9]{0,18}")
+_IDENTITY_FAMILIES = (b"impersonate-", b"x-remote-")
+_UPGRADES: Final = {b"websocket": "websocket", b"spdy/3.1": "SPDY/3.1"}
+# What travels on, with the spelling it gets. Framing, WebSocket protocols and the user agent have rules of their own.
+_ALLOWED: Final = {
+    b"accept": b"Accept",
+    b"accept-encoding": b"Accept-Encoding",
+    b"content-type": b"Content-Type",
+    b"if-match": b"If-Match",
+    b"if-modified-since": b"If-Modified-Since",
+    b"if-none-match": b"If-None-Match",
+    b"if-range": b"If-Range",
+    b"if-unmodified-since": b"If-Unmodified-Since",
+    b"kubectl-command": b"Kubectl-Command",
+    b"kubectl-session": b"Kubectl-Session",
+    b"range": b"Range",
+}
+_ALLOWED_IN_UPGRADES: Final = {
+    b"sec-websocket-extensions": b"Sec-WebSocket-Extensions",
+    b"sec-websocket-key": b"Sec-WebSocket-Key",
+    b"sec-websocket-version": b"Sec-WebSocket-Version",
+    b"x-stream-protocol-version": b"X-Stream-Protocol-Version",
+}
+
+
+class RefusedRequestError(UserError):
+    """kas does not pass this request on; the message is fit for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BearerCredential(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The one credential of a request: `Bearer <kind>:<agent id>:<token>`."""
+
+    kind: str
+    agent_id: int
+    token: str
+    key: bytes
+    """SHA-256 over all three: what decisions about this credential are kept under."""
+
+    def __repr__(self) -> str:
+        return f"BearerCredential(kind={self.kind!r}, agent_id={self.agent_id}, token=***)"
+
+
+class ProxyRequest(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
+    """One client request, clean: what may be known of it, and the bytes that travel."""
+
+    head: bytes
+    """The head for agentk, with the empty line; without host, credential, identity and connection headers."""
+    target: ApiTarget
+    credential: BearerCredential
+    bodiless_answer: bool
+    """HEAD."""
+    gzip_accepted: bool
+    upgrade: str
+    """`websocket`, `SPDY/3.1` or empty."""
+    websocket_accept: bytes
+    """What `Sec-WebSocket-Accept` must say in the 101."""
+    repeatable: bool
+    """Sending it twice does no more than sending it once, and it has no body."""
+
+
+def prepare(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
+    """The clean request; `prefix_bytes` of the path belong to the proxy and not to Kubernetes. Small heads are remembered.
+
+    Raises:
+        RefusedRequestError: it is not passed on.
+    """
+    if head.size <= http1.REMEMBERED_HEAD_BYTES:
+        return _remembered(head, prefix_bytes)
+    return clean(head, prefix_bytes)
+
+
+def clean(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
+    """As `prepare`, without remembering."""
+    credential = _credential(head.headers)
+    for name, _ in head.headers:
+        if name.startswith(_IDENTITY_FAMILIES):
+            raise RefusedRequestError(400, NESTED_IMPERSONATION)
+    try:
+        target = parse_target(head.method, head.target[prefix_bytes:])
+    except RefusedTargetError as error:
+        raise RefusedRequestError(400, f"Bad request: {error}") from error
+    upgrade = _upgrade(head, target) if head.upgrade else ""
+    return ProxyRequest(
+        head=_forwarded(head, target, upgrade),
+        target=target,
+        credential=credential,
+        bodiless_answer=head.method == b"HEAD",
+        gzip_accepted=any(m.startswith(b"gzip") for m in http1.list_values(head.headers, b"accept-encoding")),
+        upgrade=upgrade,
+        websocket_accept=_websocket_accept(head) if upgrade == "websocket" else b"",
+        repeatable=head.method in {b"GET", b"HEAD"} and not head.has_body and not upgrade,
+    )
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED_REQUESTS)(clean)
+
+
+def _credential(headers: Headers) -> BearerCredential:
+    """GitLab's refusals, word for word (interop-peers.md 4)."""
+    authorizations = [value for name, value in headers if name == b"authorization"]
+    has_cookie = any(name == b"cookie" and _SESSION_COOKIE.search(value) for name, value in headers)
+    if not authorizations:
+        raise _unauthorized("no valid credentials provided")
+    if len(authorizations) > 1:
+        raise _unauthorized(f"expecting a single header, got {len(authorizations)}")
+    if has_cookie:
+        raise _unauthorized("expecting a single credential, got a header and a cookie")
+    scheme, _, value = authorizations[0].decode("latin-1").partition(" ")
+    if scheme != "Bearer":
+        raise _unauthorized("expecting Bearer token")
+    kind, _, rest = value.partition(":")
+    agent, separator, token = rest.partition(":")
+    if not separator:
+        raise _unauthorized("Authorization header: invalid value")
+    if not _AGENT_ID.fullmatch(agent):
+        quoted = agent[:32].encode("unicode_escape").decode()
+        raise _unauthorized(
+            f'Authorization header: failed to parse: strconv.ParseInt: parsing "{quoted}": invalid syntax'
+        )
+    if not token:
+        raise _unauthorized("Authorization header: empty token")
+    if kind != "pat":
+        raise _unauthorized("Authorization header: unknown token type")
+    key = hashlib.sha256(b"%b\0%d\0%b" % (kind.encode(), int(agent), token.encode())).digest()
+    return BearerCredential(kind=kind, agent_id=int(agent), token=token, key=key)
+
+
+def _unauthorized(cause: str) -> RefusedRequestError:
+    return RefusedRequestError(401, f"Unauthorized: {cause}")
+
+
+def _upgrade(head: RequestHead, target: ApiTarget) -> str:
+    """The one protocol asked for, if the target may switch to it."""
+    upgrade = _UPGRADES.get(head.upgrade.lower())
+    if upgrade is None:
+        raise RefusedRequestError(
+            400, "Bad request: the only upgrades are websocket and SPDY/3.1, one at a time"
+        )
+    if head.method not in {b"GET", b"POST"} or head.has_body:
+        raise RefusedRequestError(400, "Bad request: an upgrade needs GET or POST and no body")
+    if not target.may_upgrade:
+        raise RefusedRequestError(400, "Bad request: there is nothing to upgrade to at this path")
+    return upgrade
+
+
+def _websocket_accept(head: RequestHead) -> bytes:
+    keys = head.values(b"sec-websocket-key")
+    if len(keys) != 1:
+        raise RefusedRequestError(400, "Bad request: a WebSocket needs exactly one Sec-WebSocket-Key")
+    digest = hashlib.sha1(keys[0] + _WEBSOCKET_GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest)
+
+
+def _forwarded(head: RequestHead, target: ApiTarget, upgrade: str) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (head.method, target.raw)]
+    allowed = _ALLOWED | _ALLOWED_IN_UPGRADES if upgrade else _ALLOWED
+    of_the_connection = set(http1.list_values(head.headers, b"connection"))
+    for name, value in head.headers:
+        if name in allowed and name not in of_the_connection:
+            lines.append(b"%b: %b" % (allowed[name], value))
+    if not any(name == b"accept-encoding" for name, _ in head.headers):
+        lines.append(b"Accept-Encoding: identity")  # or a Go transport on the way adds gzip of its own
+    if user_agent := head.value(b"user-agent"):
+        lines.append(b"User-Agent: " + _printable(user_agent[:_MAX_USER_AGENT_BYTES]))
+    if upgrade and (protocols := _websocket_protocols(head.headers)):
+        lines.append(b"Sec-WebSocket-Protocol: " + protocols)
+    if head.chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif head.content_length is not None:
+        lines.append(b"Content-Length: %d" % head.content_length)
+    return b"\r\n".join(lines) + b"\r\n" + VIA + b"\r\n"
+
+
+def _websocket_protocols(headers: Headers) -> bytes:
+    """The protocols offered, without a credential in a protocol's clothes (B1.8)."""
+    offered = b",".join(value for name, value in headers if name == b"sec-websocket-protocol").split(b",")
+    kept = [protocol.strip() for protocol in offered if protocol.strip()]
+    return b", ".join(p for p in kept if not p.lower().startswith(_BEARER_PROTOCOL))
+
+
+def _printable(value: bytes) -> bytes:
+    return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in value)

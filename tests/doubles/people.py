@@ -1,0 +1,37 @@
+"""Who may use which agent, in memory: what the Git side answers about personal access tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kasbah.kas.hub_client.errors import HubError, HubUnauthenticatedError
+from kasbah.kas.hub_client.records import AS_AGENT, AccessAsAgent, AccessAsUser, ProxyUser, RolesAt
+from kasbah.kit.secrets import Secret
+
+MIA_AS_USER = AccessAsUser(
+    projects=(RolesAt(id=40, roles=("guest", "reporter", "developer")),),
+    groups=(RolesAt(id=5, roles=("maintainer",)),),
+)
+
+
+def mia(access_as: AccessAsAgent | AccessAsUser = AS_AGENT) -> ProxyUser:
+    """One person who may use agent 7."""
+    return ProxyUser(agent_id=7, config_project_id=31, user_id=4, username="mia", access_as=access_as)
+
+
+@dataclass
+class People:
+    """A `ProxyUserDirectory`; a test changes its mind between questions."""
+
+    tokens: dict[str, ProxyUser] = field(default_factory=lambda: {"good": mia()})
+    failure: HubError | None = None
+    questions: int = 0
+
+    async def authorize_proxy_user(self, agent_id: int, token: Secret) -> ProxyUser:
+        self.questions += 1
+        if self.failure is not None:
+            raise self.failure
+        user = self.tokens.get(token.reveal())
+        if user is None or user.agent_id != agent_id:
+            raise HubUnauthenticatedError("the token is not known")
+        return user
