@@ -8,6 +8,7 @@ here. Everything in this file blocks and belongs in a thread.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def sync_push_blocking(repository: Path, refs: Iterable[bytes]) -> None:
 
 def write_file_blocking(path: Path, content: bytes) -> None:
     """Replace a file whole: afterwards it is the old one or the new one, and durably so on return."""
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")  # two may replace it at the same moment
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

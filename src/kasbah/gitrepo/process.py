@@ -2,7 +2,7 @@
 
 `upload-pack` and `receive-pack` get an argument list, an environment of ours alone and a process group of their own.
 Whatever ends the exchange early (the client leaves, a time limit, cancellation) ends the whole group: politely first,
-so that git removes its locks and its quarantine, then by force. Both directions go through bounded pipes: nobody
+so that git removes its quarantine and its locks, then by force. Both directions go through bounded pipes: nobody
 reads what the other side has not taken.
 """
 
@@ -131,7 +131,7 @@ async def run_git(
             raise
         raise GitTimedOutError(f"git took longer than {settings.wall_s:g} s and was stopped") from error
     finally:
-        await _stop(process)
+        await _stop(process, hear_out=command.service is GitService.RECEIVE_PACK)
 
 
 async def run_to_end(
@@ -155,7 +155,7 @@ async def run_to_end(
     except TimeoutError as error:
         raise GitTimedOutError(f"git {arguments[0]} took longer than {wall_s:g} s and was stopped") from error
     finally:
-        await _stop(process)
+        await _stop(process, hear_out=False)
 
 
 async def _converse(
@@ -187,20 +187,31 @@ async def _tail(stderr: asyncio.StreamReader) -> str:
     return kept.decode(errors="replace").strip()
 
 
-async def _stop(process: Process) -> None:
-    """End the process group if git has not ended by itself; takes at most about two seconds."""
+async def _stop(process: Process, *, hear_out: bool) -> None:
+    """End the process group if git has not ended by itself; takes a few seconds at most.
+
+    A receive-pack is heard out: the end of its input makes it give up by itself, quarantine removed. A signal would
+    leave the quarantine on disk (git skips that clean-up in signal handlers), so it comes only afterwards.
+    """
     if process.returncode is not None:
         return
-    _signal(process.pid, signal.SIGTERM)
     try:
-        async with asyncio.timeout(_GRACE_S):
-            await _drained(process)
-    except TimeoutError:
-        pass  # it did not listen; the next line does not ask
+        if hear_out and process.stdin is not None:
+            process.stdin.close()
+            await _ends_within(process, _GRACE_S)
+        if process.returncode is None:
+            _signal(process.pid, signal.SIGTERM)
+            await _ends_within(process, _GRACE_S)
     finally:
         if process.returncode is None:
             _signal(process.pid, signal.SIGKILL)
     await _drained(process)
+
+
+async def _ends_within(process: Process, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await _drained(process)
 
 
 async def _drained(process: Process) -> None:

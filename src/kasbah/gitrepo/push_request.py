@@ -79,9 +79,14 @@ class PushRequestParser:
             if packet is Marker.FLUSH:
                 self._complete = True
                 self._reader = PktLineReader()  # lets go of the piece of the pack that came along
-                return PushRequest(updates=tuple(self._updates), capabilities=self._capabilities)
+                return self.so_far
             self._take(packet)
         return None
+
+    @property
+    def so_far(self) -> PushRequest:
+        """The updates understood by now: enough to refuse the rest in the form the client asked for."""
+        return PushRequest(updates=tuple(self._updates), capabilities=self._capabilities)
 
     def _take(self, packet: Packet) -> None:
         if isinstance(packet, Marker):

@@ -28,9 +28,16 @@ class BadBranchNameError(UserError):
     """This cannot be the name of a branch."""
 
 
+def is_branch_name(name: str) -> bool:
+    """Whether git would take the name for a branch (and it is UTF-8, and short enough for a file name)."""
+    if not name or _FORBIDDEN_IN_REF.search(name) or any("\ud800" <= letter <= "\udfff" for letter in name):
+        return False
+    return len(name.encode()) <= MAX_BRANCH_BYTES
+
+
 def check_branch_name(name: str) -> None:
-    """Raise unless git would take the name for a branch (and it is short enough for a file name)."""
-    if not name or len(name.encode()) > MAX_BRANCH_BYTES or _FORBIDDEN_IN_REF.search(name):
+    """Raise unless this can be a branch's name."""
+    if not is_branch_name(name):
         raise BadBranchNameError(f"{name[:80]!r} cannot be a branch's name; see git-check-ref-format")
 
 
@@ -85,15 +92,28 @@ def _sync_upwards(directory: Path) -> None:
         sync_directory_blocking(level)
 
 
-def remove_stale_locks_blocking(path: Path, *, older_than: float) -> int:
-    """Remove ref locks that nobody can hold any more; how many there were.
+def remove_stale_blocking(path: Path, *, older_than: float) -> int:
+    """Remove the ref locks and the quarantines that nobody can hold any more; how many there were.
 
-    git removes its locks however it ends, but for a power cut or SIGKILL: such a lock would refuse every push to its
-    ref for ever. A lock older than any git process of ours may live has no holder.
+    git removes its own however it ends, but for a power cut or SIGKILL. A lock that stays would refuse every push to
+    its ref for ever. What is older than any git process of ours may live has no holder.
     """
-    removed = 0
-    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
-        if os.lstat(lock).st_mtime < older_than:
-            lock.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    # Not rglob: it raises when git removes an empty directory under its feet.
+    in_refs = (Path(directory, name) for directory, _, names in os.walk(path / "refs") for name in names)
+    locks = [*path.glob("*.lock"), *(found for found in in_refs if found.suffix == ".lock")]
+    stale = [lock for lock in locks if _modified(lock) < older_than]
+    for lock in stale:
+        lock.unlink(missing_ok=True)
+    quarantines = [
+        found for found in (path / "objects").glob("tmp_objdir-*") if _modified(found) < older_than
+    ]
+    for quarantine in quarantines:
+        shutil.rmtree(quarantine, ignore_errors=True)
+    return len(stale) + len(quarantines)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return float("inf")  # its holder has just removed it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from kasbah.kas.http_server.server import HttpServer, Listen
 from tests.doubles.git_accounts import FakeAccounts, FakeKasClient, FakeProjects, make_project, make_user
 
 PROJECT = 7
+OWNER_TOKEN = "glpat-owner"
 
 
 @dataclass
@@ -93,13 +95,84 @@ class Hosting:
     projects: FakeProjects = field(default_factory=FakeProjects)
     kas: FakeKasClient = field(default_factory=FakeKasClient)
 
-    def url(self, token: str | None = "glpat-owner", path: str = "group/sub/app.git") -> str:
+    def url(self, token: str | None = OWNER_TOKEN, path: str = "group/sub/app.git") -> str:
         credentials = f"user:{token}@" if token else ""
         return f"http://{credentials}127.0.0.1:{self.port}/{path}"
 
     @property
     def repository(self) -> Path:
         return self.store.path(PROJECT)
+
+    async def open_post(self, path: str, body: bytes, *, length: int | None = None) -> Connection:
+        """A POST of a git client, with its owner's token; `length` may promise more than is sent."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(post_head(path, length or len(body)) + body)
+        await writer.drain()
+        return reader, writer
+
+    @contextlib.asynccontextmanager
+    async def half_sent_push(self) -> AsyncIterator[asyncio.StreamReader]:
+        """A push whose client stops after a piece of the pack, and leaves at the end of the block."""
+        update = b"0" * 40 + b" " + b"1" * 40 + b" refs/heads/main\0report-status side-band-64k"
+        body = b"%04x" % (len(update) + 4) + update + b"0000PACK\0\0\0\2\0\0\0\2"
+        reader, writer = await self.open_post("/group/sub/app.git/git-receive-pack", body, length=1 << 20)
+        async with asyncio.timeout(5):
+            while not list(self.repository.glob("objects/tmp_*")):  # noqa: ASYNC110 - git tells nobody
+                await asyncio.sleep(0.01)
+        try:
+            yield reader
+        finally:
+            writer.close()
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+OWNER = "Basic " + base64.b64encode(b"user:glpat-owner").decode()
+
+
+def post_head(path: str, length: int, *, content_type: str = "", encoding: str = "") -> bytes:
+    service = path.rpartition("/")[2]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: kasbah",
+        f"Authorization: {OWNER}",
+        f"Content-Type: {content_type or f'application/x-{service}-request'}",
+        f"Content-Length: {length}",
+        *([f"Content-Encoding: {encoding}"] if encoding else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def http_get(hosting: Hosting, target: str, *, owner: bool = False, authorization: str = "") -> str:
+    """The whole answer to a GET; header names in small letters as our server sends them."""
+    credentials = authorization or (OWNER if owner else "")
+    reader, writer = await asyncio.open_connection("127.0.0.1", hosting.port)
+    lines = [f"GET {target} HTTP/1.1", "Host: kasbah", "Connection: close"]
+    lines += [f"Authorization: {credentials}"] if credentials else []
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    answer = await reader.read()
+    writer.close()
+    return answer.decode("latin-1")
+
+
+async def http_post(
+    hosting: Hosting, path: str, body: bytes, *, content_type: str = "", encoding: str = ""
+) -> bytes:
+    """The answer to a POST, as far as it came before the connection was closed or fell silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hosting.port)
+    head = post_head(path, len(body), content_type=content_type, encoding=encoding)
+    writer.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def git_children() -> list[str]:
+    """The git processes that this process started and that still run."""
+    children = Path("/proc/self/task").glob("*/children")
+    pids = [pid for file in children for pid in file.read_text().split()]
+    names = [Path(f"/proc/{pid}/comm") for pid in pids]
+    return [name.read_text().strip() for name in names if name.exists()]
 
 
 Host = Callable[..., AbstractAsyncContextManager[Hosting]]
@@ -110,10 +183,12 @@ def host(tmp_path: Path) -> Host:
     """Call it for a running hosting: `async with host(GitSettings(…)) as hosting`."""
 
     @contextlib.asynccontextmanager
-    async def hosting(settings: GitSettings | None = None, root: Path | None = None) -> AsyncIterator[Hosting]:
+    async def hosting(
+        settings: GitSettings | None = None, root: Path | None = None
+    ) -> AsyncIterator[Hosting]:
         found = Hosting(port=0, store=RepositoryStore(root or tmp_path / "repositories", settings))
         owner = make_user()
-        found.accounts.grant("glpat-owner", owner, "api")
+        found.accounts.grant(OWNER_TOKEN, owner, "api")
         found.projects.add(make_project(PROJECT))
         found.projects.roles[owner.id, PROJECT] = 50
         await found.store.create(PROJECT, "main")

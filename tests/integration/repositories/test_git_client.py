@@ -94,7 +94,11 @@ async def test_branches_and_tags_are_made_moved_and_deleted(host, git):
         await git("push", "-q", hosting.url(), "main", "main:feature/a", "main:refs/tags/v1", cwd=work)
         await git("push", "-q", hosting.url(), ":feature/a", cwd=work)
         refs = await git("ls-remote", hosting.url())
-        assert [line.split("\t")[1] for line in refs.splitlines()] == ["HEAD", "refs/heads/main", "refs/tags/v1"]
+        assert [line.split("\t")[1] for line in refs.splitlines()] == [
+            "HEAD",
+            "refs/heads/main",
+            "refs/tags/v1",
+        ]
 
 
 @pytest.mark.asyncio

@@ -132,12 +132,19 @@ class Push:
 
     async def _feed(self, git_input: GitInput) -> None:
         async for piece in self._whole_body():
-            request = self._parser.feed(piece)
+            request = self._parse(piece)
             if request is not None:
                 await self._admit(request)
             await git_input.write(piece)
         git_input.close()
         await self._client.gone()
+
+    def _parse(self, piece: bytes) -> PushRequest | None:
+        try:
+            return self._parser.feed(piece)
+        except RequestTooLargeError as error:
+            self._request = self._parser.so_far
+            raise PushRefusedError(str(error)) from error
 
     async def _whole_body(self) -> AsyncIterator[bytes]:
         try:

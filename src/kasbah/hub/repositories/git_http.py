@@ -197,7 +197,7 @@ class _GitApp:
         # Once a repository and process: the locks of this process' own git runs are removed by git.
         if project_id not in self._swept:
             self._swept.add(project_id)
-            await self._repositories.remove_stale_locks(project_id)
+            await self._repositories.remove_stale(project_id)
 
 
 def parse_request(request: Request) -> _Ask:

@@ -26,6 +26,8 @@ class PushedProjects(Protocol):
 
     async def touch(self, project_id: int) -> None: ...
 
+    async def set_default_branch(self, project_id: int, branch: str) -> None: ...
+
 
 class PushService:
     def __init__(
@@ -43,15 +45,16 @@ class PushService:
         """
         await self._repositories.sync_push(project.id, refs)
         adopted = await self._repositories.adopt_default_branch(project.id)
-        if adopted is not None:
-            _log.info("default branch adopted", project_id=project.id, branch=adopted)
         _log.info("push received", project_id=project.id, refs=len(refs))
-        await self._tell(project)
+        await self._tell(project, adopted)
 
-    async def _tell(self, project: Project) -> None:
+    async def _tell(self, project: Project, default_branch: str | None) -> None:
         event = GitPushEvent(project_id=project.id, full_path=project.full_path)
         try:
             async with asyncio.timeout(_TELLING_S):
+                if default_branch is not None:
+                    _log.info("default branch adopted", project_id=project.id, branch=default_branch)
+                    await self._projects.set_default_branch(project.id, default_branch)
                 await self._kas_client.git_push(event)
                 await self._projects.touch(project.id)
         except (KasbahError, OSError, TimeoutError) as error:

@@ -82,13 +82,13 @@ class RepositoryStore:
         """
         return await asyncio.to_thread(_adopt_blocking, self.path(project_id))
 
-    async def remove_stale_locks(self, project_id: int) -> None:
-        """Forget ref locks older than any git process of ours may live: a power cut left them."""
+    async def remove_stale(self, project_id: int) -> None:
+        """Remove ref locks and quarantines older than any git process of ours may live: a power cut left them."""
         older_than = time.time() - self.settings.wall_s - 60
         path = self.path(project_id)
-        removed = await asyncio.to_thread(repository.remove_stale_locks_blocking, path, older_than=older_than)
+        removed = await asyncio.to_thread(repository.remove_stale_blocking, path, older_than=older_than)
         if removed:
-            _log.warning("stale ref locks removed", project_id=project_id, count=removed)
+            _log.warning("stale locks and quarantines removed", project_id=project_id, count=removed)
 
     async def sweep(self) -> None:
         """Remove what a kill left behind half made or half removed; at the start, before anybody comes."""
@@ -103,7 +103,7 @@ class RepositoryStore:
 def _adopt_blocking(path: Path) -> str | None:
     if reading.head_blocking(path).commit_id is not None:
         return None
-    branches = reading.list_branches_blocking(path)
+    branches = [name for name in reading.list_branches_blocking(path) if repository.is_branch_name(name)]
     if not branches:
         return None
     chosen = next((name for name in ("main", "master") if name in branches), branches[0])
