@@ -76,7 +76,7 @@ def unexpired(members: sa.Table, today: date) -> sa.ColumnElement[bool]:
 def ancestors_of(namespace_id: int | sa.ColumnElement[int]) -> sa.CTE:
     """The ids of a namespace and of all above it."""
     start = sa.select(namespaces.c.id, namespaces.c.parent_id).where(namespaces.c.id == namespace_id)
-    chain = start.cte("ancestors", recursive=True)
+    chain = start.cte(recursive=True)
     return chain.union_all(
         sa.select(namespaces.c.id, namespaces.c.parent_id).where(namespaces.c.id == chain.c.parent_id)
     )
@@ -96,7 +96,7 @@ def levels_of(user_id: int, today: date) -> sa.CTE:
     )
     # A set operation cannot itself be the anchor of a recursive one on every database.
     given = start.subquery("given")
-    chain = sa.select(given.c.id, given.c.level).cte("levels", recursive=True)
+    chain = sa.select(given.c.id, given.c.level).cte(recursive=True)
     return chain.union(sa.select(namespaces.c.id, chain.c.level).where(namespaces.c.parent_id == chain.c.id))
 
 
@@ -149,11 +149,6 @@ async def insert_route(
             path=full_path, path_lower=full_path.lower(), namespace_id=namespace_id, project_id=project_id
         )
     )
-
-
-async def path_is_taken(connection: AsyncConnection, full_path: str) -> bool:
-    found = await connection.execute(sa.select(routes.c.id).where(routes.c.path_lower == full_path.lower()))
-    return found.first() is not None
 
 
 async def find(connection: AsyncConnection, namespace_id: int) -> Namespace | None:
