@@ -60,10 +60,10 @@ class Agentk:
         ]
         configuration = AgentConfigurationWatch(self._tunnel.rpc, slots)
         async with (
-            _stage(*(module.run(values) for module, values in slots)),
-            _stage(self._tunnel.run()),
+            stage(*(module.run(values) for module, values in slots)),
+            stage(self._tunnel.run()),
         ):
-            async with _stage(configuration.run(), self._registrar.run()):
+            async with stage(configuration.run(), self._registrar.run()):
                 await stop.wait()
             _log.info("draining", timeout_s=self._settings.drain_timeout_s)
             await self._tunnel.drain(self._settings.drain_timeout_s)
@@ -74,7 +74,7 @@ class Agentk:
 
 
 @asynccontextmanager
-async def _stage(*parts: Coroutine[object, object, None]) -> AsyncIterator[None]:
+async def stage(*parts: Coroutine[object, object, None]) -> AsyncIterator[None]:
     """Run parts beside the body; the body's end cancels them, and a part's failure ends the body."""
     async with asyncio.TaskGroup() as tasks:
         started = [tasks.create_task(part) for part in parts]

@@ -89,6 +89,7 @@ class KubernetesApi:
     async def run(self, configurations: LatestValue[AgentConfiguration]) -> None:
         """Serve until cancelled; then end every request."""
         del configurations
+        self._now = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.connections.run(), name="API server connections")
@@ -113,11 +114,26 @@ class KubernetesApi:
     async def _watch_clock(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            self._now = loop.time()
-            for relay in [relay for relay in self._relays if relay.deadline <= self._now]:
-                relay.expire()
+            self.look_at_clock(loop.time())
             self._publish()
             await asyncio.sleep(_TICK_S)
+
+    async def _watch_token(self) -> None:
+        while True:
+            await asyncio.sleep(_TOKEN_CHECK_S)
+            self.look_at_token()
+
+    def look_at_clock(self, now: float) -> None:
+        """End the requests whose deadline has passed."""
+        self._now = now
+        for relay in [relay for relay in self._relays if relay.deadline <= now]:
+            relay.expire()
+
+    def look_at_token(self) -> None:
+        """Use the API server's token as it is now."""
+        if self._access.authorization.refresh():
+            self._builder = _builder(self._access)
+            _log.info("token of the api server changed")
 
     def _publish(self) -> None:
         """Hand the counts to the metrics: cheaper four times a second than once a request."""
@@ -127,13 +143,6 @@ class KubernetesApi:
         _open_requests.set(len(self._relays))
         _open_connections.set(self.connections.open_connections)
         _idle_connections.set(self.connections.idle_connections)
-
-    async def _watch_token(self) -> None:
-        while True:
-            await asyncio.sleep(_TOKEN_CHECK_S)
-            if self._access.authorization.refresh():
-                self._builder = _builder(self._access)
-                _log.info("token of the api server changed")
 
     def _refuse(self, stream: Stream, code: ResetCode, message: str) -> StreamHandler:
         self.outcomes[Outcome.REFUSED] += 1
