@@ -49,7 +49,7 @@ def _measure(names: list[str], *, quick: bool) -> list[Report]:
     reports: list[Report] = []
     if cases := [case for name, case in CASES.items() if name in names]:
         with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
-            rounds, seconds = (2, 1.5) if quick else (5, 5.0)
+            rounds, seconds = (3, 2) if quick else (5, 5)
             reports += throughput.measure(processes, cases, rounds=rounds, seconds=seconds)
     if "memory" in names:
         with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:

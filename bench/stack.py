@@ -76,7 +76,10 @@ def start(processes: Processes, api_server: str) -> Stack:
     )
     base = f"http://127.0.0.1:{http}"
     token = (data / "root-token").read_text().strip()
-    agent_id, agent_token = _register(base, token, processes.directory)
+    try:
+        agent_id, agent_token = _register(base, token, processes.directory)
+    except BenchError as error:
+        raise BenchError(f"{error}\nthe last words of kasbah:\n{processes.last_words('kasbah')}") from error
     stack = Stack(
         server_pid=server_pid,
         agent_pid=_start_agent(

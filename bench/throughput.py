@@ -40,7 +40,7 @@ BULK = Case(title="Large answers (5 MiB, 4 connections)", path=nginx.BULK, conne
 P99_AT_MOST = 3.0
 
 
-def measure(processes: Processes, cases: list[Case], *, rounds: int, seconds: float) -> list[Report]:
+def measure(processes: Processes, cases: list[Case], *, rounds: int, seconds: int) -> list[Report]:
     """Start everything, take the rounds, one report a case."""
     upstream = nginx.start_upstream(processes)
     peer = nginx.start_proxy(processes, upstream)
@@ -53,21 +53,21 @@ def measure(processes: Processes, cases: list[Case], *, rounds: int, seconds: fl
     return [_case(case, routes, rounds, seconds) for case in cases]
 
 
-def _case(case: Case, routes: list[Route], rounds: int, seconds: float) -> Report:
+def _case(case: Case, routes: list[Route], rounds: int, seconds: int) -> Report:
     taken: dict[str, list[wrk.Round]] = {route.name: [] for route in routes}
     for route in routes[1:]:
         _load(case, route, min(seconds, 1))  # connections, caches and code are warm in the first round too
     for _ in range(rounds):
         for route in routes:
             taken[route.name].append(_load(case, route, seconds))
-    how = f"{rounds} rounds of {seconds:g} s each, the routes taking turns; median (minimum to maximum)."
+    how = f"{rounds} rounds of {seconds} s each, the routes taking turns; median (minimum to maximum)."
     report = Report(title=case.title, how=how, header=_HEADER)
     report.rows = [_row(name, rows) for name, rows in taken.items()]
     report.goals = _goals(case, taken["kas + agentk"], taken["nginx, one hop"])
     return report
 
 
-def _load(case: Case, route: Route, seconds: float) -> wrk.Round:
+def _load(case: Case, route: Route, seconds: int) -> wrk.Round:
     return wrk.run(
         route.base + case.path,
         connections=case.connections,

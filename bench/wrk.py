@@ -31,12 +31,12 @@ class Round:
 
 
 def run(
-    url: str, *, connections: int, seconds: float, pids: list[int], headers: Mapping[str, str] | None = None
+    url: str, *, connections: int, seconds: int, pids: list[int], headers: Mapping[str, str] | None = None
 ) -> Round:
     """Load the address and watch what the processes use meanwhile."""
     if not shutil.which("wrk"):
         raise BenchError("wrk is not installed: tools/install-system-packages bench")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "30s"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     before = cpu_seconds(pids)
