@@ -31,7 +31,7 @@ examples:
   python -m sandbox up --user alice:dev    also make a kubeconfig for alice, member of the group dev
   eval "$(python -m sandbox up -o env)"    start one (or find the running one) and point this shell at it
   python -m sandbox status                 what runs, and who holds it
-  python -m sandbox down                   stop what `up` started
+  python -m sandbox down                   stop what `up` started, or the one named as status shows it
   python -m sandbox build                  only build the programs
 
 A test asks for the pytest fixture `control_plane`; a program uses `with sandbox.control_plane() as cluster:`.
@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("-o", "--output", choices=("text", "json", "env"), default="text")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="stop what `up` started, and remove what killed runs left")
+    down.add_argument(
+        "cluster", nargs="?", metavar="NAME", help="the name that `status` shows (default: all by `up`)"
+    )
     down.add_argument("--all", action="store_true", help="also stop clusters that tests and programs hold")
     down.set_defaults(run=_down)
     status = commands.add_parser("status", help="list what runs")
@@ -179,7 +182,7 @@ def _usage(about: About) -> str:
 
 def _down(arguments: argparse.Namespace) -> int:
     everything = running.everything()
-    chosen = [about for about in everything if arguments.all or about["purpose"] == running.BY_HAND]
+    chosen = [about for about in everything if _chosen(about, arguments)]
     stuck = 0
     for about in chosen:
         gone = running.stop(about)
@@ -195,6 +198,12 @@ def _down(arguments: argparse.Namespace) -> int:
     return min(stuck, 1)
 
 
+def _chosen(about: About, arguments: argparse.Namespace) -> bool:
+    if arguments.cluster is not None:
+        return bool(about["name"] == arguments.cluster)
+    return bool(arguments.all or about["purpose"] == running.BY_HAND)
+
+
 def _status(arguments: argparse.Namespace) -> int:
     found = running.everything()
     if arguments.output == "json":
@@ -203,9 +212,8 @@ def _status(arguments: argparse.Namespace) -> int:
         print("nothing runs; start a cluster with: python -m sandbox up")
     for about in found if arguments.output == "text" else []:
         since = progress.spell(time.time() - float(about["started"]))
-        print(
-            f"{about['api_server']}  {about['node']} node  up {since}  held by {about['purpose']} ({about['pid']})"
-        )
+        held = f"held by {about['purpose']} ({about['pid']})"
+        print(f"{about['name']}  {about['api_server']}  {about['node']} node  up {since}  {held}")
         print(f"  export KUBECONFIG={about['kubeconfig']}")
     return 0
 

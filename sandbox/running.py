@@ -71,5 +71,4 @@ def stop(about: About) -> bool:
 
 
 def _read(directory: Path) -> About:
-    about: About = json.loads((directory / _ABOUT).read_text())
-    return about
+    return {"name": directory.name} | json.loads((directory / _ABOUT).read_text())

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import pty
 import re
+import signal
 import socket
 import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,3 +110,30 @@ def test_cp_brings_the_same_bytes_there_and_back(
     either_cluster.kubectl("cp", f"{pod}:{there}", str(back))
     either_cluster.kubectl("exec", pod, "--", "rm", there)
     assert hashlib.sha256(back.read_bytes()).digest() == hashlib.sha256(source.read_bytes()).digest()
+
+
+def test_a_terminal_has_the_size_of_ours_and_follows_its_changes(
+    either_cluster: sandbox.Cluster, pod: str
+) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (40, 100))
+    command = [either_cluster.binary("kubectl"), f"--kubeconfig={either_cluster.admin_kubeconfig}"]
+    with subprocess.Popen(
+        [*command, "exec", "-it", pod, "--", "sh"], stdin=theirs, stdout=theirs, stderr=theirs
+    ) as shell:
+        os.write(ours, b"stty size\n")
+        _read_until(ours, b"40 100")
+        termios.tcsetwinsize(ours, (50, 120))
+        shell.send_signal(signal.SIGWINCH)
+        os.write(ours, b"sleep 0.3; stty size; exit 3\n")
+        _read_until(ours, b"50 120")
+    os.close(ours)
+    os.close(theirs)
+    assert shell.returncode == 3
+
+
+def _read_until(terminal: int, wanted: bytes) -> None:
+    """Reads what a terminal shows until `wanted` is there; the time limit of the test ends a vain wait."""
+    seen = b""
+    while wanted not in seen:
+        seen += os.read(terminal, 4096)
