@@ -1,14 +1,12 @@
 """Composes agentk; the only file that knows all of its parts.
 
-Parts start in stages and stop in the opposite order: first no new configuration comes, then no new streams while the
-running ones finish, then the modules go (wire-protocol.md 6.2).
+Parts start in stages and stop in the opposite order: first no new configuration comes and the pod leaves kas' list,
+then no new streams while the running ones finish, then the tunnel goes, then the modules (wire-protocol.md 6.2).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 
 import structlog
 
@@ -20,6 +18,7 @@ from kasbah.agentk.module import LatestValue, Module
 from kasbah.agentk.observability.module import Observability
 from kasbah.agentk.reverse_tunnel.module import ReverseTunnel
 from kasbah.agentk.settings import AgentkSettings
+from kasbah.kit.tasks import alongside
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.client import KubeClient
 from kasbah.kube.pool import UpstreamPool
@@ -32,52 +31,41 @@ class Agentk:
     """The program, from start to the last byte."""
 
     def __init__(self, settings: AgentkSettings, access: ClusterAccess) -> None:
-        self._settings = settings
+        self._drain_timeout_s = settings.drain_timeout_s
         pool = UpstreamPool(access)
-        self._kubernetes_api = KubernetesApi(access, pool, lambda: self._tunnel.agent_id)
+        kubernetes_api = KubernetesApi(access, pool, lambda: self._tunnel.agent_id)
         self._tunnel = ReverseTunnel(
             settings.tunnel,
             settings.token,
-            self._kubernetes_api.accept,
+            kubernetes_api.accept,
             user_agent=f"kasbah-agentk/{__version__}",
+            on_open=lambda: self._registrar.register_soon(),
         )
-        self._modules: list[Module] = [
-            self._kubernetes_api,
-            Observability(settings.observability, self._why_not_ready),
-        ]
-        pod = Pod(
-            pod_id=self._tunnel.pod_id,
-            version=f"v{__version__}",
-            namespace=settings.pod.namespace,
-            name=settings.pod.name,
+        modules: list[Module] = [kubernetes_api, Observability(settings.observability, self._why_not_ready)]
+        self._modules = [(module, LatestValue[AgentConfiguration]()) for module in modules]
+        self._configuration = AgentConfigurationWatch(self._tunnel.rpc, self._modules)
+        self._registrar = AgentRegistrar(
+            self._tunnel.rpc,
+            Pod(
+                pod_id=self._tunnel.pod_id,
+                version=f"v{__version__}",
+                namespace=settings.pod.namespace,
+                name=settings.pod.name,
+            ),
+            KubeClient(pool).server_version,
         )
-        self._registrar = AgentRegistrar(self._tunnel.rpc, pod, KubeClient(pool).server_version)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain; cancelling stops at once."""
-        slots: list[tuple[Module, LatestValue[AgentConfiguration]]] = [
-            (module, LatestValue()) for module in self._modules
-        ]
-        configuration = AgentConfigurationWatch(self._tunnel.rpc, slots)
         async with (
-            stage(*(module.run(values) for module, values in slots)),
-            stage(self._tunnel.run()),
+            alongside(*(module.run(values) for module, values in self._modules)),
+            alongside(self._tunnel.run()),
         ):
-            async with stage(configuration.run(), self._registrar.run()):
+            async with alongside(self._configuration.run(), self._registrar.run()):
                 await stop.wait()
-            _log.info("draining", timeout_s=self._settings.drain_timeout_s)
-            await self._tunnel.drain(self._settings.drain_timeout_s)
+            _log.info("draining", timeout_s=self._drain_timeout_s)
+            await self._tunnel.drain(self._drain_timeout_s)
         _log.info("stopped")
 
     def _why_not_ready(self) -> str:
         return "" if self._tunnel.is_ready else "there is no tunnel to kas"
-
-
-@asynccontextmanager
-async def stage(*parts: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run parts beside the body; the body's end cancels them, and a part's failure ends the body."""
-    async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(part) for part in parts]
-        yield
-        for task in started:
-            task.cancel()

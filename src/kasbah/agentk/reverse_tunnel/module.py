@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -48,11 +49,14 @@ class ReverseTunnel:
         *,
         user_agent: str,
         pod_id: int | None = None,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_open` is called each time a tunnel is up: kas may be another one than before."""
         self._settings = settings
         self._token = token
         self._acceptor = acceptor
         self._user_agent = user_agent
+        self._on_open = on_open
         self._pod_id = pod_id if pod_id is not None else random.SystemRandom().getrandbits(63)
         self._context: ssl.SSLContext | None = tls_context(settings) if settings.address.tls else None
         self._connections: set[KasConnection] = set()
@@ -107,6 +111,7 @@ class ReverseTunnel:
         self._current = connection
         self._up.set()
         _connected.set(1)
+        self._on_open()
         try:
             await connection.leaving.wait()
         finally:
