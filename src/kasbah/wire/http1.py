@@ -24,6 +24,7 @@ METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE
 REMEMBERED_HEAD_BYTES: Final = 4096
 """Heads up to this size are remembered; larger ones are rare and would let a stranger fill the memory."""
 _REMEMBERED_HEADS = 1024
+_REMEMBERED_NAME_BYTES = 64
 _MAX_CONTENT_LENGTH_DIGITS = 15
 _NAME = re.compile(rb"[A-Za-z0-9-]+")
 _TARGET = re.compile(rb"/[!\"$-~]*")  # origin-form; visible ASCII without '#'
@@ -102,7 +103,7 @@ class _Collector:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.complete:  # what comes later is a trailer
-            self.headers.append((name.lower(), value.rstrip(b" \t")))
+            self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         self.complete = True
@@ -125,7 +126,7 @@ def parse_request_head(raw: bytes) -> RequestHead:
     if not raw[:1].isalpha():
         raise MalformedMessageError("the request does not start with a method")
     method, version = parser.get_method(), parser.get_http_version()
-    headers = tuple(collector.headers)
+    headers = _checked(collector.headers)
     _check_request_line(method, collector.target, version)
     if sum(name == b"host" for name, _ in headers) != 1:
         raise MalformedMessageError("a request needs exactly one Host header")
@@ -161,7 +162,7 @@ def parse_response_head(raw: bytes) -> ResponseHead:
     collector = _Collector()
     parser = httptools.HttpResponseParser(collector)
     _feed(parser, raw, collector)
-    return ResponseHead(status=parser.get_status_code(), headers=tuple(collector.headers))
+    return ResponseHead(status=parser.get_status_code(), headers=_checked(collector.headers))
 
 
 def list_values(headers: Headers, name: bytes) -> list[bytes]:
@@ -185,10 +186,27 @@ def _feed(
             raise MalformedMessageError(f"the head is malformed: {error}") from error
     if not collector.complete:
         raise MalformedMessageError("the head is incomplete")
-    if len(collector.headers) > MAX_HEADERS:
+
+
+def _checked(headers: list[tuple[bytes, bytes]]) -> Headers:
+    """The headers with their names in lower case, once their number and names are fit."""
+    if len(headers) > MAX_HEADERS:
         raise MalformedMessageError(f"the head has over {MAX_HEADERS} headers", status=431)
-    if not all(_NAME.fullmatch(name) for name, _ in collector.headers):
+    return tuple(
+        [
+            (_remembered_name(name) if len(name) <= _REMEMBERED_NAME_BYTES else _lower_name(name), value)
+            for name, value in headers
+        ]
+    )
+
+
+def _lower_name(name: bytes) -> bytes:
+    if not _NAME.fullmatch(name):
         raise MalformedMessageError("a header's name has other characters than letters, digits and '-'")
+    return name.lower()
+
+
+_remembered_name = lru_cache(maxsize=512)(_lower_name)
 
 
 def _is_101(parser: httptools.HttpRequestParser | httptools.HttpResponseParser) -> bool:

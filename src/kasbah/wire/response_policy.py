@@ -29,7 +29,7 @@ SECURITY_HEADERS: Final = (
 )
 """On every answer below the proxy's prefix, the cluster's and our own."""
 _REMEMBERED_HEADS = 512
-_MAX_WARNING_BYTES = 2048
+_MAX_VALUE_BYTES = 2048
 _ALLOWED: Final = {
     b"audit-id": b"Audit-Id",
     b"content-encoding": b"Content-Encoding",
@@ -47,6 +47,7 @@ _ALLOWED_IN_101: Final = {
     b"sec-websocket-protocol": b"Sec-WebSocket-Protocol",
     b"x-stream-protocol-version": b"X-Stream-Protocol-Version",
 }
+_PLAIN_BYTES: Final = b"Content-Type: application/octet-stream\r\n"
 _PRINTABLE = re.compile(rb"[\x20-\x7e]*")
 _MEDIA_TYPE = re.compile(
     rb"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+"
@@ -146,8 +147,13 @@ def _admit(raw: bytes, bodiless: bool, gzip_accepted: bool) -> ClientResponse:  
             content_types.append(value)
         elif name == b"content-length":
             content_length = int(value)
-        elif name in _ALLOWED and _keep(name, value, gzip_accepted=gzip_accepted):
-            lines.append(b"%b: %b\r\n" % (_ALLOWED[name], value))
+        elif name in _ALLOWED and len(value) <= _MAX_VALUE_BYTES:
+            if name == b"content-encoding":
+                _check_encoding(value, gzip_accepted=gzip_accepted)
+            if name == b"audit-id":
+                lines.append(_line(name, value))  # never comes again: not worth remembering
+            else:
+                lines.append(_remembered_line(name, value))
     if content_types:
         lines.append(_content_type(content_types))
     lines.append(VIA)
@@ -170,19 +176,29 @@ def _parse(raw: bytes) -> ResponseHead:
         raise RefusedResponseError(f"the cluster's answer cannot be read: {error}") from error
 
 
-def _keep(name: bytes, value: bytes, *, gzip_accepted: bool) -> bool:
-    if name == b"content-encoding":
-        if value.lower() == b"identity" or (value.lower() == b"gzip" and gzip_accepted):
-            return True
+def _line(name: bytes, value: bytes) -> bytes:
+    """The header's line for the client; nothing when the value is not plain text."""
+    return b"%b: %b\r\n" % (_ALLOWED[name], value) if _PRINTABLE.fullmatch(value) else b""
+
+
+_remembered_line = lru_cache(maxsize=1024)(_line)
+
+
+def _check_encoding(value: bytes, *, gzip_accepted: bool) -> None:
+    if value.lower() != b"identity" and not (value.lower() == b"gzip" and gzip_accepted):
         raise RefusedResponseError("the cluster's answer is encoded in a way nobody asked for")
-    return _PRINTABLE.fullmatch(value) is not None and len(value) <= _MAX_WARNING_BYTES
 
 
 def _content_type(values: list[bytes]) -> bytes:
     """One type of a strict grammar, or plain bytes: a browser must not guess."""
-    if len(values) == 1 and _MEDIA_TYPE.fullmatch(values[0]):
-        return b"Content-Type: %b\r\n" % values[0]
-    return b"Content-Type: application/octet-stream\r\n"
+    if len(values) > 1 or len(values[0]) > _MAX_VALUE_BYTES:
+        return _PLAIN_BYTES
+    return _remembered_content_type(values[0])
+
+
+@lru_cache(maxsize=256)
+def _remembered_content_type(value: bytes) -> bytes:
+    return b"Content-Type: %b\r\n" % value if _MEDIA_TYPE.fullmatch(value) else _PLAIN_BYTES
 
 
 def reason_of(status: int) -> bytes:

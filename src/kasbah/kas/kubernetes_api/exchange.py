@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Final, Protocol
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from kasbah.errors import PeerError
 from kasbah.kas.http_server.exchange import NO_SUCH_DEADLINE, Client
@@ -33,9 +33,6 @@ REQUESTS: Final = Counter(
     "kasbah_kas_kubernetes_api_requests",
     "Proxied requests by the answer the client got",
     ["status_class", "said_by"],
-)
-UNDERWAY: Final = Gauge(
-    "kasbah_kas_kubernetes_api_underway", "Proxied requests under way, open-ended ones included"
 )
 _BY_CLUSTER: Final = [REQUESTS.labels(f"{n}xx", "cluster") for n in range(10)]
 _BY_US: Final = [REQUESTS.labels(f"{n}xx", "kas") for n in range(10)]
@@ -232,7 +229,6 @@ class ProxyExchange:
         if not self._owner.underway.enter(granted, open_ended=self.open_ended):
             self._fail(errors.too_many_requests())
             return
-        UNDERWAY.inc()
         self._grant = granted
         if self.open_ended:
             self._owner.leases.hold(self._request.credential, granted, self)
@@ -325,7 +321,6 @@ class ProxyExchange:
             stream.reset(code, message)
         granted, self._grant = self._grant, None
         if granted is not None:
-            UNDERWAY.dec()
             self._owner.underway.leave(granted, open_ended=self.open_ended)
             if self.open_ended:
                 self._owner.leases.release(granted, self)
