@@ -39,7 +39,7 @@ class Agentk:
             settings.token,
             kubernetes_api.accept,
             user_agent=f"kasbah-agentk/{__version__}",
-            on_open=lambda: self._registrar.register_soon(),
+            on_open=self._tunnel_opened,
         )
         modules: list[Module] = [kubernetes_api, Observability(settings.observability, self._why_not_ready)]
         self._modules = [(module, LatestValue[AgentConfiguration]()) for module in modules]
@@ -66,6 +66,9 @@ class Agentk:
             _log.info("draining", timeout_s=self._drain_timeout_s)
             await self._tunnel.drain(self._drain_timeout_s)
         _log.info("stopped")
+
+    def _tunnel_opened(self) -> None:
+        self._registrar.register_soon()
 
     def _why_not_ready(self) -> str:
         return "" if self._tunnel.is_ready else "there is no tunnel to kas"
