@@ -105,7 +105,7 @@ class HubApp:
             await first_start.ensure_root(areas.database, utc_now, areas.accounts, areas.token_file)
             self._ready = True
             ready()
-            await asyncio.Event().wait()
+            await areas.repositories.run()
         finally:
             self._ready = False
             await asyncio.shield(self._close())

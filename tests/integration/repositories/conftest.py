@@ -178,34 +178,40 @@ def git_children() -> list[str]:
 Host = Callable[..., AbstractAsyncContextManager[Hosting]]
 
 
+@contextlib.asynccontextmanager
+async def serving(store: RepositoryStore, *, create: bool = True) -> AsyncIterator[Hosting]:
+    """A running hosting over this store."""
+    found = Hosting(port=0, store=store)
+    owner = make_user()
+    found.accounts.grant(OWNER_TOKEN, owner, "api")
+    found.projects.add(make_project(PROJECT))
+    found.projects.roles[owner.id, PROJECT] = 50
+    if create:
+        await store.create(PROJECT, "main")
+    server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: None)
+    bridge = AsgiBridge(git_app(store, found.accounts, found.projects, found.kas), server.clock)
+    server.route = bridge.exchange
+    ready, bridged = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(bridge.run(bridged.set)), group.create_task(server.run(ready.set))]
+        await ready.wait()
+        await bridged.wait()
+        found.port = server.addresses[0][1]
+        try:
+            yield found
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     """Call it for a running hosting: `async with host(GitSettings(…)) as hosting`."""
 
-    @contextlib.asynccontextmanager
-    async def hosting(
-        settings: GitSettings | None = None, root: Path | None = None
-    ) -> AsyncIterator[Hosting]:
-        found = Hosting(port=0, store=RepositoryStore(root or tmp_path / "repositories", settings))
-        owner = make_user()
-        found.accounts.grant(OWNER_TOKEN, owner, "api")
-        found.projects.add(make_project(PROJECT))
-        found.projects.roles[owner.id, PROJECT] = 50
-        await found.store.create(PROJECT, "main")
-        server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: None)
-        bridge = AsgiBridge(git_app(found.store, found.accounts, found.projects, found.kas), server.clock)
-        server.route = bridge.exchange
-        ready, bridged = asyncio.Event(), asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(bridge.run(bridged.set)), group.create_task(server.run(ready.set))]
-            await ready.wait()
-            await bridged.wait()
-            found.port = server.addresses[0][1]
-            try:
-                yield found
-            finally:
-                for task in tasks:
-                    task.cancel()
+    def hosting(
+        settings: GitSettings | None = None, root: Path | None = None, store: RepositoryStore | None = None
+    ) -> AbstractAsyncContextManager[Hosting]:
+        return serving(store or RepositoryStore(root or tmp_path / "repositories", settings))
 
     return hosting
 

@@ -46,6 +46,7 @@ class PushService:
         await self._repositories.sync_push(project.id, refs)
         adopted = await self._repositories.adopt_default_branch(project.id)
         _log.info("push received", project_id=project.id, refs=len(refs))
+        self._repositories.housekeeping.note_push(project.id)
         await self._tell(project, adopted)
 
     async def _tell(self, project: Project, default_branch: str | None) -> None:

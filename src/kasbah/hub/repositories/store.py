@@ -18,6 +18,7 @@ from kasbah.gitrepo.errors import GitFailedError
 from kasbah.gitrepo.reading import RepositoryHead
 from kasbah.gitrepo.settings import GitSettings
 from kasbah.hub.errors import RepositoryUnavailableError
+from kasbah.hub.repositories.housekeeping import Housekeeping
 
 _log = structlog.get_logger()
 
@@ -30,7 +31,12 @@ class RepositoryStore:
     def __init__(self, root: Path, settings: GitSettings | None = None) -> None:
         self._root = root.absolute()
         self.settings = settings or GitSettings()
+        self.housekeeping = Housekeeping(self.path, self.settings)
         reading.isolate()
+
+    async def run(self) -> None:
+        """Keep the repositories tidy until cancelled; pushes and pulls work with or without."""
+        await self.housekeeping.run()
 
     def path(self, project_id: int) -> Path:
         """The directory of a project's repository; the project exists, so it does too."""
