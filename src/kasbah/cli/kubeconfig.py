@@ -19,6 +19,8 @@ from kasbah.errors import Bug, UserError
 from kasbah.kit import private_file
 
 _SECTIONS: Final = ("clusters", "users", "contexts")
+_NULLS: Final = ("", "~", "null")
+"""A section without items, as kubectl and people write it."""
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 _NO_FOLDING: Final = 2**31 - 1
 _MAX_BYTES: Final = 8 * 1024 * 1024
@@ -107,7 +109,9 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError("the kubeconfig is not a mapping; mend it, or give another with --kubeconfig")
     for section in _SECTIONS:
-        items = document.get(section) or []
+        items = document.get(section, [])
+        if items in _NULLS:
+            items = document[section] = []
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise UserError(f"`{section}` of the kubeconfig is not a list of mappings; mend it first")
     return document

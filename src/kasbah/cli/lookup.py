@@ -39,7 +39,8 @@ def find_group(api: ApiClient, path: str) -> Group:
 
 def find_user(api: ApiClient, username: str) -> User:
     """The person of a user name."""
-    found = next(api.iterate("/users", User, {"username": username}), None)
+    users = api.iterate("/users", User, {"username": username})
+    found = next((user for user in users if user["username"] == username), None)
     if found is None:
         raise NotFoundError(f"there is no user {username!r}; `kasbah user list` shows who is there")
     return found

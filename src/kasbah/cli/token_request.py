@@ -7,9 +7,11 @@ followed: they would carry the token to another host. Everything is bounded: tim
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any, Final
 
 from kasbah.cli.errors import NotAllowedError, NotFoundError, UnreachableError
@@ -20,6 +22,7 @@ from kasbah.kit.secrets import Secret, scrub
 _TIMEOUT_S: Final = 15
 _MAX_ANSWER_BYTES: Final = 256 * 1024
 _MAX_MESSAGE: Final = 256
+_STATUS: Final = re.compile(r"^[1-5]\d\d (?:Bad request: )?")
 
 
 class _RefuseRedirects(urllib.request.HTTPRedirectHandler):
@@ -100,12 +103,12 @@ def message_of(content: bytes) -> str:
     """The reason in one of GitLab's error bodies, without the status it repeats; empty when there is none."""
     try:
         document = json.loads(content)
+        if not isinstance(document, dict):
+            return ""
+        reason = document.get("error_description") or document.get("message") or document.get("error") or ""
+        return scrub(_flatten(reason))[:_MAX_MESSAGE]
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(document, dict):
-        return ""
-    reason = document.get("error_description") or document.get("message") or document.get("error") or ""
-    return scrub(_flatten(reason))[:_MAX_MESSAGE]
 
 
 def _flatten(reason: object) -> str:
@@ -114,8 +117,9 @@ def _flatten(reason: object) -> str:
         return ", ".join(f"{field} {_flatten(texts)}" for field, texts in reason.items())
     if isinstance(reason, list):
         return ", ".join(_flatten(text) for text in reason)
-    text = str(reason)
-    _, _, tail = text.partition(" - ")
-    if tail.startswith('["') and tail.endswith('"]'):
-        return ", ".join(json.loads(tail))
-    return tail or (text[4:] if text[:3].isdigit() and text[3:4] == " " else text)
+    _, _, tail = str(reason).partition(" - ")
+    if tail:
+        with suppress(ValueError):
+            return ", ".join(json.loads(tail))
+        return tail
+    return _STATUS.sub("", str(reason))

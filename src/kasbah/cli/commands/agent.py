@@ -21,7 +21,7 @@ from kasbah.cli.durations import parse_duration, render_duration
 from kasbah.cli.hosts import Host
 from kasbah.cli.lookup import agent_path, agents_path, find_agent, find_project
 from kasbah.cli.parameters import Here, InProject, Output, Yes
-from kasbah.cli.resources import Agent, AgentToken, Json, Metadata
+from kasbah.cli.resources import Agent, AgentToken, Json, Metadata, Project
 from kasbah.cli.secret_file import SecretFile
 from kasbah.cli.terminal import Column, Terminal, text_of
 from kasbah.errors import KasbahError, UserError
@@ -61,7 +61,7 @@ def register(
     """
     with SecretFile(token_file_out) as file, here.connect() as api:
         kas_address = api.get("/metadata", Metadata)["kas"]["externalUrl"] or ""
-        agent = api.post(agents_path(find_project(api, project)), Agent, {"name": name})
+        agent = _create(api, find_project(api, project), name)
         token = file.take(_first_token(api, agent, token_name))
     if output in {"json", "yaml"}:
         here.show({"agent": agent, "token": token, "kas_address": kas_address}, output, _COLUMNS)
@@ -69,6 +69,18 @@ def register(
         here.say(agent["name"])
     else:
         _explain(here, agent, token, token_file_out, kas_address)
+
+
+def _create(api: ApiClient, project: Project, name: str) -> Agent:
+    try:
+        return api.post(agents_path(project), Agent, {"name": name})
+    except UserError as error:
+        if "already been taken" not in str(error):
+            raise
+        again = f"kasbah agent token create {name} --project {project['path_with_namespace']}"
+        raise UserError(
+            f"the name {name!r} has already been taken in this project; for another token of it run `{again}`"
+        ) from error
 
 
 def _first_token(api: ApiClient, agent: Agent, name: str) -> AgentToken:

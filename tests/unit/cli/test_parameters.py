@@ -1,0 +1,21 @@
+"""Shared parameters mean the same in every command."""
+
+from __future__ import annotations
+
+import pytest
+
+NOUNS = [
+    ["agent", "list", "--project", "31"],
+    ["project", "list"],
+    ["group", "list"],
+    ["user", "list"],
+    ["token", "list"],
+]
+
+
+@pytest.mark.parametrize("command", NOUNS, ids=lambda command: command[0])
+@pytest.mark.parametrize("output", ["table", "json", "yaml", "name"])
+def test_every_list_has_every_output(kasbah, command, output):
+    kasbah.gitlab.add_agent("prod")
+
+    assert kasbah(*command, "-o", output) == 0
