@@ -30,9 +30,9 @@ from kasbah.wire.rpc import RpcError, ServerStreamMethod, StatusCode
 _log = structlog.get_logger()
 
 BACKOFF: Final = BackoffSettings(initial_s=0.5, maximum_s=30, reset_s=10)
-"""After a refusal. It starts over soon: whoever corrects a configuration file is waiting for the result."""
+"""After a refusal of the first answer. It starts over soon: whoever corrects a file is waiting for the result."""
 PAUSE_S: Final = 0.5
-"""After a call that ended well, or without a tunnel: the tunnel has a back-off of its own."""
+"""After a call that was good for a while, and without a tunnel: the tunnel has a back-off of its own."""
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
@@ -75,14 +75,19 @@ class AgentConfigurationWatch:
 
     async def _watch(self) -> None:
         request = ConfigurationRequest(commit_id=self.commit_id, skip_register=True)
+        received = 0
         try:
             async with aclosing(self._calls.server_stream(GET_CONFIGURATION, request)) as responses:
                 async for response in responses:
+                    received += 1
                     self._receive(response)
         except RpcError as error:
-            if error.code is not StatusCode.UNAVAILABLE:
+            if error.code is StatusCode.UNAVAILABLE:
+                _log.debug("no configuration without a tunnel", error=str(error))
+            elif received:  # the call was good for a while: a mistake in a file that was good before, perhaps
+                _log.warning("configuration refused by kas", error=str(error))
+            else:
                 raise
-            _log.debug("no configuration without a tunnel", error=str(error))
         await asyncio.sleep(self._pause_s)
 
     def _receive(self, response: ConfigurationResponse) -> None:

@@ -114,3 +114,18 @@ async def test_a_configuration_of_another_agent_is_rejected(changed: dict[str, A
 async def test_a_call_that_fails_is_made_again_and_nothing_is_lost(code: StatusCode):
     _, held = await delivered([answer("a", "one"), RpcError(code, "no")], [RpcError(code, "no")], [])
     assert held == ["one", "one"]
+
+
+@pytest.mark.asyncio
+async def test_one_mistake_after_another_is_never_answered_by_longer_waiting():
+    script = [
+        [answer(str(number)), RpcError(StatusCode.FAILED_PRECONDITION, "Config: no")] for number in range(20)
+    ]
+    kas = FakeKas([list(steps) for steps in script])
+    slow = BackoffSettings(initial_s=3600, maximum_s=3600, reset_s=1)
+    watch = AgentConfigurationWatch(kas, [], backoff=slow, pause_s=0)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(watch.run())
+        await kas.silent.wait()
+        task.cancel()
+    assert watch.commit_id == "19"

@@ -251,6 +251,7 @@ async def test_counters_are_sent_once_because_twice_would_count_twice():
     assert [msgspec.json.decode(request.content) for request in hub.requests] == [
         {"counters": {"k8s_api_proxy_request": 3}, "unique_counters": {}}
     ]
+    await client_of(hub).usage_metrics(metrics)
 
 
 @pytest.mark.asyncio
