@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from kasbah.kube import tls
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.connection import Exchange, UpstreamConnection
 from kasbah.kube.errors import UnreachableError, unreachable
@@ -140,12 +141,12 @@ class UpstreamPool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
-                transport, connection = await loop.create_connection(
+                transport, connection = await tls.open_connection(
                     lambda: UpstreamConnection(self),
                     access.host,
                     access.port,
-                    ssl=access.tls,
-                    server_hostname=access.server_name if access.tls is not None else None,
+                    context=access.tls,
+                    server_name=access.server_name,
                 )
         except (OSError, TimeoutError) as error:
             self._dialling -= 1
