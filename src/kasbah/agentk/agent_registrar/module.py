@@ -7,6 +7,7 @@ time. The tunnel must outlive this module, or kas is never told that the pod lef
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -92,7 +93,6 @@ class AgentRegistrar:
                 await self._leave()
 
     async def _register_and_wait(self) -> None:
-        self._soon.clear()
         meta = await self._meta()
         try:
             await self._calls.unary(REGISTER, RegisterRequest(agent_meta=meta, pod_id=self._pod.pod_id))
@@ -100,17 +100,13 @@ class AgentRegistrar:
             if error.code is not StatusCode.UNAVAILABLE:
                 raise
             _log.debug("not registered without a tunnel", error=str(error))
-            await self._wait(self._pause_s)
+            await asyncio.sleep(self._pause_s)
             return
+        self._soon.clear()  # whoever answered knows us, also when the connection came up while we waited for it
         self._registered = True
-        await self._wait(INTERVAL_S)
-
-    async def _wait(self, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(INTERVAL_S):
                 await self._soon.wait()
-        except TimeoutError:
-            return
 
     async def _leave(self) -> None:
         """Say goodbye if that works at once; an older kas does not know the call."""

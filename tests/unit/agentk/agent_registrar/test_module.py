@@ -97,6 +97,7 @@ async def test_a_new_connection_is_a_reason_to_register_again():
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(agent.run())
         await kas.registered.acquire()
+        await asyncio.sleep(0)
         agent.register_soon()
         await kas.registered.acquire()
         task.cancel()
@@ -122,3 +123,17 @@ async def test_a_pod_that_was_never_listed_has_nothing_to_leave():
         await asyncio.sleep(0)
         task.cancel()
     assert UNREGISTER not in [method for method, _ in kas.calls]
+
+
+@pytest.mark.asyncio
+async def test_the_connection_that_carried_the_registration_is_no_reason_for_another():
+    kas = FakeKas()
+    agent = registrar(kas)
+    agent.register_soon()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(agent.run())
+        await kas.registered.acquire()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        task.cancel()
+    assert [method for method, _ in kas.calls] == [REGISTER, UNREGISTER]
