@@ -1,39 +1,31 @@
-"""A transport without a socket: writes down what it was told."""
+"""A transport in memory: what is written is kept, and what is ordered is written down."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from typing import Any
 
 
-@dataclass
 class FakeTransport(asyncio.Transport):
-    """What a protocol said to its transport."""
+    def __init__(self, *, address: str = "192.0.2.7", can_half_close: bool = True) -> None:
+        super().__init__({"peername": (address, 4321)})
+        self.written = b""
+        self.reading = True
+        self.closed = False
+        self.aborted = False
+        self.half_closed = False
+        self.protocol: asyncio.BaseProtocol | None = None
+        self._can_half_close = can_half_close
 
-    tls: bool = False
-    written: bytearray = field(default_factory=bytearray)
-    reading: bool = True
-    eof_written: bool = False
-    aborted: bool = False
-    high_water: int | None = None
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self.written += bytes(data)
 
     def take(self) -> bytes:
-        """What was written since the last look."""
-        taken = bytes(self.written)
-        self.written.clear()
-        return taken
+        """What was written since the last time."""
+        written, self.written = self.written, b""
+        return written
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self.high_water = high
-
-    def can_write_eof(self) -> bool:
-        return not self.tls
-
-    def write_eof(self) -> None:
-        self.eof_written = True
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -41,11 +33,17 @@ class FakeTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def close(self) -> None:
+        self.closed = True
+
     def abort(self) -> None:
         self.aborted = True
 
-    def close(self) -> None:
-        self.aborted = True
+    def can_write_eof(self) -> bool:
+        return self._can_half_close
 
-    def is_closing(self) -> bool:
-        return self.aborted
+    def write_eof(self) -> None:
+        self.half_closed = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol

@@ -227,10 +227,10 @@ def _check_request_line(method: bytes, target: bytes, version: str) -> None:
 def _framing(headers: Headers) -> tuple[int | None, bool]:
     lengths = [value for name, value in headers if name == b"content-length"]
     encodings = [value for name, value in headers if name == b"transfer-encoding"]
-    if encodings and encodings != [b"chunked"]:
-        raise MalformedMessageError("the only Transfer-Encoding accepted is 'chunked'")
-    if len(lengths) + len(encodings) > 1:
-        raise MalformedMessageError("the length of the body is given more than once")
+    if len(lengths) + len(encodings) > 1 or encodings not in ([], [b"chunked"]):
+        raise MalformedMessageError(
+            "a body's length is given once: by Content-Length or by 'Transfer-Encoding: chunked'"
+        )
     if not lengths:
         return None, bool(encodings)
     if not lengths[0].isdigit() or len(lengths[0]) > _MAX_CONTENT_LENGTH_DIGITS:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import asyncio
+
+from kasbah.kas.http_server.exchange import NullExchange, Upgrade
+from kasbah.wire import http1
+from tests.doubles.fake_transport import FakeTransport
+
+HEAD = http1.request_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+def test_an_upgrade_hands_the_transport_over_and_reads_on():
+    transport, protocol = FakeTransport(), asyncio.Protocol()
+    transport.pause_reading()
+    upgrade = Upgrade(HEAD, transport, b"early")
+    upgrade.set_protocol(protocol)
+    assert (transport.protocol, transport.reading, upgrade.received) == (protocol, True, b"early")
+
+
+def test_an_upgrade_may_be_refused():
+    transport = FakeTransport()
+    Upgrade(HEAD, transport, b"").refuse("401 Unauthorized", "no")
+    assert transport.written.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert transport.written.endswith(b"\r\n\r\nno")
+    assert transport.closed
+
+
+def test_a_null_exchange_bears_everything():
+    exchange = NullExchange()
+    exchange.body_received(b"x")
+    for say in (exchange.body_ended, exchange.client_writable, exchange.client_gone):
+        say()
+    exchange.deadline_passed()
+    exchange.draining()
+    assert not exchange.open_ended
