@@ -30,12 +30,13 @@ class PushReport:
 class PushAnswer:
     """Splits the answer into what may pass and what must wait."""
 
-    def __init__(self, *, side_band: bool) -> None:
+    def __init__(self, *, side_band: bool, max_held: int = MAX_HELD) -> None:
         self._reader = PktLineReader()
         self._held = bytearray()
         self._report = bytearray()
         self._holding = not side_band
         self._side_band = side_band
+        self._max_held = max_held
 
     def feed(self, data: bytes) -> bytes:
         """The bytes that may go to the client now."""
@@ -70,7 +71,7 @@ class PushAnswer:
 
     def _hold(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) > MAX_HELD:
+        if len(self._held) > self._max_held:
             raise GitFailedError("git's report on the push is larger than any report can be")
 
 
