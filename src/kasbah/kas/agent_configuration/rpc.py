@@ -46,6 +46,8 @@ from kasbah.wire.rpc import RpcError, StatusCode
 
 _log = structlog.get_logger()
 _MAX_REMEMBERED_PODS: Final = 10_000
+_POLL_JITTER: Final = 0.1
+"""A thousand agents that came back together do not look together for ever."""
 
 
 @dataclass(slots=True)
@@ -158,7 +160,7 @@ class AgentConfigurationService:
             except HubError as error:
                 return self._failed(watch, error)
             watch.untold = None
-        return self._settings.poll_interval_s
+        return self._settings.poll_interval_s * (1 + random.random() * _POLL_JITTER)  # noqa: S311 - jitter
 
     def _failed(self, watch: _Watch, error: HubError) -> float:
         delay_s = watch.backoff.failed(asyncio.get_running_loop().time(), random.random())  # noqa: S311 - jitter
