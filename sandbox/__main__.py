@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 
 import sandbox
@@ -83,7 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(run=_status)
     building = commands.add_parser("build", help="build the programs into the cache")
     building.add_argument(
-        "program", nargs="*", metavar="PROGRAM", help=f"some of: {', '.join(ALL)} (default: all)"
+        "program",
+        nargs="*",
+        metavar="PROGRAM",
+        help=f"some of: {', '.join(ALL)} (default: all this machine can use)",
     )
     building.set_defaults(run=_build)
     return parser
@@ -222,10 +226,20 @@ def _build(arguments: argparse.Namespace) -> int:
     unknown = [name for name in arguments.program if name not in ALL]
     if unknown:
         raise sandbox.CannotRunError(f"no program called {unknown[0]!r}; there are {', '.join(ALL)}")
-    chosen = [ALL[name] for name in arguments.program] or list(ALL.values())
-    for name, path in build.ensure(chosen).items():
+    found = build.ensure([ALL[name] for name in arguments.program]) if arguments.program else _build_usable()
+    for name, path in found.items():
         print(f"{name}: {path}")
     return 0
+
+
+def _build_usable() -> dict[str, Path]:
+    """Everything for KWOK nodes, and what a real node needs where one can run."""
+    found = sandbox.prepare("kwok")
+    try:
+        found |= sandbox.prepare("real")
+    except sandbox.CannotRunError as error:
+        print(f"sandbox: without the programs of a real node: {error}", file=sys.stderr)
+    return found
 
 
 if __name__ == "__main__":

@@ -143,11 +143,18 @@ def _build(binary: Binary, target: Path, go: str) -> None:
         output.replace(target)
 
 
+def missing_for_c() -> list[str]:
+    """Debian's packages that runc is compiled with and this machine lacks."""
+    lacks = [name for name in ("gcc", "pkg-config") if shutil.which(name) is None]
+    probe = ["pkg-config", "--exists", "libseccomp"]
+    if "pkg-config" in lacks or subprocess.run(probe, check=False).returncode:
+        lacks.append("libseccomp-dev")
+    return lacks
+
+
 def _check_c() -> None:
-    found = shutil.which("pkg-config") and shutil.which("gcc")
-    if not found or subprocess.run(["pkg-config", "--exists", "libseccomp"], check=False).returncode:
-        message = "runc is built with gcc, pkg-config and libseccomp-dev: run `tools/install-system-packages real-node`"
-        raise CannotRunError(message)
+    if lacks := missing_for_c():
+        raise CannotRunError(f"{', '.join(lacks)} missing: run `tools/install-system-packages real-node`")
 
 
 def _mend(repair: Repair, work: Path, go: str) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from sandbox import build, places
+from sandbox.binaries import ALL
 from sandbox.errors import CannotRunError
 
 CNI_PLUGINS = Path("/usr/lib/cni")
@@ -30,6 +32,8 @@ def check() -> None:
     if reason := why_never():
         raise CannotRunError(reason)
     missing = [package for package, present in _PACKAGES.items() if not present()]
+    if not build.place(ALL["runc"], places.cache()).exists():
+        missing += build.missing_for_c()
     if missing:
         raise CannotRunError(f"{', '.join(missing)} missing: run `tools/install-system-packages real-node`")
 

@@ -71,4 +71,5 @@ def stop(about: About) -> bool:
 
 
 def _read(directory: Path) -> About:
-    return {"name": directory.name} | json.loads((directory / _ABOUT).read_text())
+    about: dict[str, Any] = json.loads((directory / _ABOUT).read_text())
+    return {"name": directory.name} | about
