@@ -5,6 +5,7 @@ What a person would do, done through the public doors only: REST, git, the comma
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -187,8 +188,7 @@ class World:
         path.write_text(text)
         self.git("add", ".", cwd=work)
         self.git("commit", "-q", "--allow-empty", "-m", "configure the agent", cwd=work)
-        url = f"https://root:{self.root_token}@127.0.0.1:{self.ports['https']}/ops/fleet.git"
-        self.git("push", "-q", url, "HEAD:main", cwd=work)
+        self.git("push", "-q", f"{self.https}/ops/fleet.git", "HEAD:main", cwd=work)
 
     def git(self, *arguments: str, cwd: Path) -> None:
         identity = {
@@ -199,6 +199,13 @@ class World:
         environment = (
             self.environment | identity | {"GIT_SSL_CAINFO": str(self.ca_file), "GIT_TERMINAL_PROMPT": "0"}
         )
+        if arguments[0] == "push":
+            basic = base64.b64encode(f"root:{self.root_token}".encode()).decode()
+            environment |= {
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "http.extraHeader",
+                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+            }
         subprocess.run(["git", *arguments], cwd=cwd, env=environment, check=True, timeout=60)
 
     def kubectl_argv(self, *arguments: str) -> list[str]:
