@@ -70,23 +70,58 @@ def _resident(ours: stack.Stack) -> tuple[int, int]:
     return resident_kib(ours.server_pid), resident_kib(ours.agent_pid)
 
 
+class _Watch(asyncio.Protocol):
+    """One client that asked for a watch and then only listens."""
+
+    def __init__(self, request: bytes) -> None:
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.alive = True
+        self._request = request
+        self._seen = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection gives
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.begun.done():
+            return
+        self._seen += data
+        if not b"HTTP/1.1 200".startswith(self._seen[:12]):
+            self.begun.set_exception(BenchError(f"a watch was refused: {self._seen[:64]!r}"))
+        elif b"ADDED" in self._seen:
+            self.begun.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.alive = False
+        if not self.begun.done():
+            self.begun.set_exception(error or BenchError("a watch ended before its first event"))
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+
 class _Watches:
-    """Clients that open watches and then only listen."""
+    """A crowd of them."""
 
     def __init__(self, ours: stack.Stack) -> None:
         address = urlsplit(ours.url(_PATH))
-        self._host, self._port = address.hostname or "", address.port or 80
+        self._address = address.hostname or "", address.port or 80
         lines = [f"GET {address.path}?{address.query} HTTP/1.1", f"Host: {address.netloc}"]
         lines += [f"{name}: {value}" for name, value in ours.headers.items()]
         self._request = ("\r\n".join(lines) + "\r\n\r\n").encode()
-        self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._open: list[_Watch] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for _reader, writer in self._open:
-            writer.close()
+        for watch in self._open:
+            watch.close()
 
     async def open(self, count: int) -> None:
         """Open that many and wait for the first event of each."""
@@ -97,15 +132,11 @@ class _Watches:
 
     def alive(self) -> int:
         """How many have not ended."""
-        return sum(not reader.at_eof() for reader, _writer in self._open)
+        return sum(watch.alive for watch in self._open)
 
     async def _open_one(self) -> None:
         async with asyncio.timeout(20):
-            # A small buffer: a thousand readers of the default size are memory of this process only, yet memory.
-            reader, writer = await asyncio.open_connection(self._host, self._port, limit=4096)
-            writer.write(self._request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise BenchError(f"a watch was refused: {head[:64]!r}")
-            await reader.readuntil(b"ADDED")
-        self._open.append((reader, writer))
+            loop = asyncio.get_running_loop()
+            _, watch = await loop.create_connection(lambda: _Watch(self._request), *self._address)
+            await watch.begun
+        self._open.append(watch)
