@@ -86,6 +86,8 @@ def _build_missing(binaries: Sequence[Binary], cache: Path, go: str) -> None:
     check_go(go)
     cache.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(cache / "build.lock"):
+        for unfinished in cache.glob("*/bin/.building-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a killed run: nobody else builds now
         wanted = missing(binaries, cache)
         if not wanted:
             return

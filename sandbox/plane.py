@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class ControlPlane:
         self._start_etcd()
         # An API server that is faster than etcd waits a whole second before its second try.
         self._processes.wait_until(
-            lambda: ports.answers(self._etcd_port),
+            self._etcd_is_healthy,
             "answer from etcd",
             timeout_s=_START_S,
             expecting=("etcd",),
@@ -103,6 +104,16 @@ class ControlPlane:
             timeout_s=_START_S,
             expecting=(_API_SERVER, "etcd"),
         )
+
+    def _etcd_is_healthy(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=1.0)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _start_etcd(self) -> None:
         url = f"http://127.0.0.1:{self._etcd_port}"

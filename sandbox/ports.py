@@ -6,13 +6,6 @@ import contextlib
 import socket
 
 
-def answers(port: int, address: str = "127.0.0.1") -> bool:
-    """Whether somebody listens there."""
-    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1.0):
-        return True
-    return False
-
-
 def free(count: int, address: str = "127.0.0.1") -> list[int]:
     """`count` different ports nobody listens on now. Somebody else may still be faster; the sandbox then fails to start."""
     with contextlib.ExitStack() as held:

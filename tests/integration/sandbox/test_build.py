@@ -57,6 +57,13 @@ def test_a_later_run_builds_only_what_an_interrupted_one_did_not_finish(tmp_path
     assert _builds(tmp_path) == 2
 
 
+def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path) -> None:
+    unfinished = tmp_path / "cache" / ALL["etcd"].key() / "bin" / ".building-1"
+    unfinished.mkdir(parents=True)
+    build.ensure(_TWO, cache=tmp_path / "cache", go=_go(tmp_path))
+    assert not unfinished.exists()
+
+
 def test_a_failed_build_leaves_nothing_in_place_and_shows_the_command(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match=r"building etcd failed: .*go build -mod=mod"):
         build.ensure(_TWO, cache=tmp_path / "cache", go=_go(tmp_path, code=1))
