@@ -7,9 +7,9 @@ MAKEFLAGS += --no-print-directory
 
 python := .venv/bin/python
 
-demo: setup ## kubectl, exec and logs through a tunnel, told step by step (KEEP=1 leaves it running)
+demo: setup ## kubectl, exec and logs through a tunnel, told step by step (KEEP=1 leaves it up; CONTEXT=name takes your cluster)
 	@tools/install-system-packages --optional real-node
-	@$(python) -m sandbox.demo $(if $(KEEP),--keep)
+	@$(python) -m demo $(if $(KEEP),--keep) $(if $(CONTEXT),--context $(CONTEXT)) $(if $(YES),--yes)
 
 test: setup ## all tests, against a real Kubernetes control plane (ARGS="-k name" chooses)
 	@tools/install-system-packages --optional test
