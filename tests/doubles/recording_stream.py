@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -13,7 +13,7 @@ class RecordingStream:
     full: bool = False
     """Whether `send` answers that the queue is full."""
     head: bytes = b""
-    data: bytes = b""
+    data: bytearray = field(default_factory=bytearray)
     ended: bool = False
     reset_with: tuple[int, str] | None = None
     taken: int = 0

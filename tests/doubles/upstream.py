@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from kasbah.kube.connection import Exchange, UpstreamConnection
 from kasbah.kube.errors import UpstreamError
 from kasbah.kube.response_head import ResponseHead
-from tests.doubles.fake_transport import FakeTransport
+from tests.doubles.upstream_transport import UpstreamTransport
 
 
 @dataclass(eq=False)
@@ -72,7 +72,7 @@ class FakeConnections:
     at_once: bool = True
     tls: bool = False
     waiting: list[Exchange] = field(default_factory=list)
-    transports: list[FakeTransport] = field(default_factory=list)
+    transports: list[UpstreamTransport] = field(default_factory=list)
     connections: list[UpstreamConnection] = field(default_factory=list)
     forgotten: list[Exchange] = field(default_factory=list)
     owner: RecordingOwner = field(default_factory=RecordingOwner)
@@ -88,7 +88,7 @@ class FakeConnections:
 
     def connect(self) -> None:
         """Give the next waiting exchange a new connection."""
-        transport = FakeTransport(tls=self.tls)
+        transport = UpstreamTransport(tls=self.tls)
         connection = UpstreamConnection(self.owner)
         connection.connection_made(transport)
         self.transports.append(transport)

@@ -4,8 +4,8 @@ import pytest
 
 from kasbah.kube.connection import MAX_INTERIM_ANSWERS, UpstreamConnection
 from kasbah.kube.response_head import MAX_HEAD_BYTES
-from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.upstream import RecordingExchange, RecordingOwner
+from tests.doubles.upstream_transport import UpstreamTransport
 
 OK5 = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -17,7 +17,7 @@ class Fixture:
 
     def __init__(self, exchange: RecordingExchange | None = None, *, tls: bool = False) -> None:
         self.owner = RecordingOwner()
-        self.transport = FakeTransport(tls=tls)
+        self.transport = UpstreamTransport(tls=tls)
         self.connection = UpstreamConnection(self.owner)
         self.connection.connection_made(self.transport)
         self.exchange = exchange or RecordingExchange()

@@ -10,8 +10,8 @@ from kasbah.kube.access import ClusterAccess
 from kasbah.kube.connection import UpstreamConnection
 from kasbah.kube.errors import UnreachableError
 from kasbah.kube.pool import PoolSettings, UpstreamPool
-from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.upstream import RecordingExchange
+from tests.doubles.upstream_transport import UpstreamTransport
 
 ACCESS = ClusterAccess(host="127.0.0.1", port=6443)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -28,9 +28,9 @@ async def running(settings: PoolSettings | None = None) -> AsyncIterator[Upstrea
         task.cancel()
 
 
-def add_idle(pool: UpstreamPool) -> tuple[UpstreamConnection, FakeTransport]:
+def add_idle(pool: UpstreamPool) -> tuple[UpstreamConnection, UpstreamTransport]:
     """A connection that somebody has used and given back."""
-    transport = FakeTransport()
+    transport = UpstreamTransport()
     connection = UpstreamConnection(pool)
     connection.connection_made(transport)
     RecordingExchange().connected(connection)

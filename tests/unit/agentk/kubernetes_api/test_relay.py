@@ -8,9 +8,9 @@ from kasbah.agentk.kubernetes_api.relay import LINGER_S, MAX_HELD_BYTES, NEVER, 
 from kasbah.agentk.kubernetes_api.upstream_request import CHUNKED, UpstreamRequest
 from kasbah.kube.errors import UnreachableError, UpstreamError
 from kasbah.wire.native_tunnel.stream import ResetCode
-from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.upstream import FakeConnections
+from tests.doubles.upstream_transport import UpstreamTransport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 SWITCH = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nX-Stream-Protocol-Version: v4\r\n\r\n"
@@ -61,7 +61,7 @@ class Fixture:
         self.relay.start()
 
     @property
-    def transport(self) -> FakeTransport:
+    def transport(self) -> UpstreamTransport:
         return self.connections.transports[-1]
 
     def answer(self, data: bytes) -> None:
@@ -74,7 +74,7 @@ def test_a_small_request_is_answered_whole():
     fixture.answer(OK)
     assert fixture.transport.take() == HEAD
     assert fixture.stream == RecordingStream(
-        head=b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", data=b"hello", ended=True
+        head=b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", data=bytearray(b"hello"), ended=True
     )
     assert fixture.owner.ended == [Outcome.COMPLETED]
     assert fixture.connections.owner.released == 1

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 
 from kasbah.agentk.observability.responder import MAX_CONNECTIONS, Answer, Responder
-from tests.doubles.fake_transport import FakeTransport
+from tests.doubles.upstream_transport import UpstreamTransport
 
 ROUTES = {b"/liveness": Answer, b"/readiness": lambda: Answer(status=500, body=b"no tunnel")}
 
 
-def connect(connections: set[Responder] | None = None) -> tuple[Responder, FakeTransport]:
+def connect(connections: set[Responder] | None = None) -> tuple[Responder, UpstreamTransport]:
     responder, transport = (
         Responder(ROUTES, connections if connections is not None else set()),
-        FakeTransport(),
+        UpstreamTransport(),
     )
     responder.connection_made(transport)
     return responder, transport
