@@ -19,6 +19,7 @@ from kasbah.hub.repositories.store import RepositoryStore
 _log = structlog.get_logger()
 
 _TELLING_S: Final = 5.0
+"""A push waits no longer than this for those who are told of it."""
 
 
 class PushedProjects(Protocol):
@@ -31,11 +32,17 @@ class PushedProjects(Protocol):
 
 class PushService:
     def __init__(
-        self, repositories: RepositoryStore, projects: PushedProjects, kas_client: KasClient
+        self,
+        repositories: RepositoryStore,
+        projects: PushedProjects,
+        kas_client: KasClient,
+        *,
+        telling_s: float = _TELLING_S,
     ) -> None:
         self._repositories = repositories
         self._projects = projects
         self._kas_client = kas_client
+        self._telling_s = telling_s
 
     async def after_push(self, project: Project, refs: tuple[bytes, ...]) -> None:
         """Make the push durable that moved these refs, then tell.
@@ -52,7 +59,7 @@ class PushService:
     async def _tell(self, project: Project, default_branch: str | None) -> None:
         event = GitPushEvent(project_id=project.id, full_path=project.full_path)
         try:
-            async with asyncio.timeout(_TELLING_S):
+            async with asyncio.timeout(self._telling_s):
                 if default_branch is not None:
                     _log.info("default branch adopted", project_id=project.id, branch=default_branch)
                     await self._projects.set_default_branch(project.id, default_branch)
