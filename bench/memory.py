@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bench import stack
 from bench.errors import BenchError
-from bench.processes import resident_kib
+from bench.processes import answers, resident_kib
 from bench.results import Goal, Report
 from sandbox import ports
 from sandbox.processes import Processes
@@ -31,7 +31,7 @@ def measure(processes: Processes, *, watches: int) -> list[Report]:
     processes.start(
         "drip", [sys.executable, "-m", "bench.drip", str(port)], environment={"PYTHONPATH": stack.ROOT}
     )
-    processes.wait_until(lambda: ports.answers(port), "drip listens", timeout_s=10, expecting=["drip"])
+    processes.wait_until(lambda: answers(port), "drip listens", timeout_s=10, expecting=["drip"])
     ours = stack.start(processes, f"http://127.0.0.1:{port}")
     return asyncio.run(_measure(ours, watches))
 

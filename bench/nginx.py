@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.processes import answers
 from sandbox import ports
 from sandbox.processes import Processes
 
@@ -72,7 +73,7 @@ class Nginx:
         self.pid = processes.start(
             name, [_executable(), "-c", config, "-p", directory, "-e", directory / "error.log"]
         )
-        processes.wait_until(lambda: ports.answers(port), f"{name} listens", timeout_s=5, expecting=[name])
+        processes.wait_until(lambda: answers(port), f"{name} listens", timeout_s=5, expecting=[name])
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

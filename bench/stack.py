@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from bench.errors import BenchError
+from bench.processes import answers
 from sandbox import ports
 from sandbox.processes import Processes
 
@@ -69,7 +70,7 @@ def start(processes: Processes, api_server: str) -> Stack:
     ]
     server_pid = processes.start("kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *addresses])
     processes.wait_until(
-        lambda: (data / "root-token").exists() and ports.answers(http),
+        lambda: (data / "root-token").exists() and answers(http),
         "kasbah is up",
         timeout_s=30,
         expecting=["kasbah"],
