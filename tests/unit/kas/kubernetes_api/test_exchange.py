@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+
+import pytest
+
+from kasbah.errors import PeerError
+from kasbah.kas.kubernetes_api import grant as grants
+from kasbah.kas.kubernetes_api.authorizer import AccessDeniedError
+from kasbah.kas.kubernetes_api.exchange import ProxyExchange, answer_failure
+from kasbah.kas.kubernetes_api.grant import Grant
+from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.wire import http1, request_policy
+from kasbah.wire.identity import AsAgent
+from kasbah.wire.kubernetes_status import Failure
+from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass
+from tests.doubles.loopback_agent import LoopbackAgent, LoopbackStream
+from tests.doubles.recording_exchange import RecordingClient
+
+GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+OK = b"HTTP/1.1 200 OK\r\n\r\n"
+WATCH = b"GET /api/v1/pods?watch=1"
+EXEC = b"GET /api/v1/namespaces/a/pods/b/exec"
+SPDY = (b"Connection: Upgrade", b"Upgrade: SPDY/3.1")
+
+
+class Leases:
+    def __init__(self) -> None:
+        self.held: list[object] = []
+
+    def hold(self, credential: object, granted: Grant, stream: object) -> None:
+        self.held.append(stream)
+
+    def release(self, granted: Grant, stream: object) -> None:
+        self.held.remove(stream)
+
+
+class Decided:
+    """An authoriser that has decided already."""
+
+    def __init__(self, decision: object) -> None:
+        self.decision = decision
+
+    def find(self, credential: object) -> object:
+        return self.decision
+
+    async def authorize(self, credential: object) -> Grant:
+        raise AccessDeniedError("asked")
+
+
+class Scene:
+    """One exchange, its client and its agent; begun."""
+
+    def __init__(
+        self,
+        line: bytes = b"GET /version",
+        *lines: bytes,
+        decision: object = GRANT,
+        prepare: Callable[[LoopbackAgent], None] = lambda _agent: None,
+        **settings: float,
+    ) -> None:
+        self.settings = KubernetesApiSettings(**settings)
+        self.authorizer = Decided(decision)
+        self.leases = Leases()
+        self.underway = Underway(self.settings)
+        self.tunnels = LoopbackAgent()
+        self.spawned: list[Coroutine[object, object, None]] = []
+        self.client = RecordingClient()
+        prepare(self.tunnels)
+        head = line + b" HTTP/1.1\r\n" + b"\r\n".join((b"Host: a", b"Authorization: Bearer pat:7:t", *lines))
+        parsed = http1.request_head(head + b"\r\n\r\n")
+        self.exchange = ProxyExchange(self, parsed, self.client, request_policy.prepare(parsed, 0))
+        self.exchange.begin(b"")
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        self.spawned.append(work)
+
+    async def work(self) -> None:
+        """Do what was spawned."""
+        while self.spawned:
+            await self.spawned.pop(0)
+
+    @property
+    def stream(self) -> LoopbackStream:
+        return self.tunnels.streams[-1]
+
+
+def test_a_request_is_answered_and_leaves_nothing_behind():
+    it = Scene()
+    assert it.stream.request_ended
+    assert it.stream.stream_class is StreamClass.SMALL
+    it.stream.answer(b"hello")
+    assert (it.client.status, it.client.content_length, it.client.body) == (200, 5, b"hello")
+    assert it.client.said == ["authenticated", "start", "finish"]
+    assert it.underway.total == 0
+    assert it.stream.in_flight == 0
+
+
+def test_bytes_count_as_consumed_when_the_client_takes_them():
+    it = Scene(WATCH)
+    it.client.writable = False
+    it.stream.say_head(OK)
+    it.stream.say(b"12345")
+    assert it.stream.in_flight == 5
+    it.exchange.client_writable()
+    assert it.stream.in_flight == 0
+
+
+def test_a_full_stream_pauses_the_client():
+    it = Scene(b"POST /api/v1/pods", b"Content-Length: 9")
+    it.stream.full = True
+    it.exchange.body_received(b"x")
+    it.exchange.writable()
+    assert it.client.said == ["authenticated", "accept body", "pause body", "resume body"]
+
+
+def test_a_body_ends_with_its_stream():
+    it = Scene(b"POST /api/v1/pods", b"Content-Length: 1")
+    assert not it.stream.request_ended
+    it.exchange.body_received(b"x")
+    it.exchange.body_ended()
+    assert (it.stream.body, it.stream.request_ended) == (b"x", True)
+
+
+def test_an_upload_the_cluster_does_not_wait_for_is_cancelled():
+    it = Scene(b"POST /api/v1/pods", b"Content-Length: 9")
+    it.stream.answer(status=b"409 Conflict")
+    assert it.stream.reset_with is not None
+    it.exchange.body_received(b"late")
+    it.exchange.body_ended()
+    assert it.stream.body == b""
+
+
+def test_a_body_over_the_limit_is_refused():
+    it = Scene(b"POST /api/v1/pods", b"Transfer-Encoding: chunked", max_body_bytes=3)
+    it.exchange.body_received(b"1234")
+    assert it.client.status == 413
+    assert it.stream.reset_with is not None
+
+
+def test_a_denial_needs_no_agent():
+    it = Scene(decision=AccessDeniedError("no"))
+    assert it.client.status == 401
+    assert b"Gitlab-Unauthorized: true" in it.client.lines
+    assert it.tunnels.streams == []
+
+
+@pytest.mark.asyncio
+async def test_an_undecided_credential_is_asked_for():
+    it = Scene(decision=None)
+    await it.work()
+    assert it.client.status == 401
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_while_its_credential_is_asked_for_opens_nothing():
+    it = Scene(decision=None)
+    it.exchange.client_gone()
+    await it.work()
+    assert it.client.said == []
+
+
+def away(agent: LoopbackAgent) -> None:
+    agent.connected = False
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_is_away_is_waited_for():
+    it = Scene(prepare=away, agent_wait_s=0.001)
+    await it.work()
+    assert it.client.status == 502
+    assert b"Agent connection not found" in it.client.body
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_comes_gets_the_request():
+    it = Scene(prepare=away)
+    it.tunnels.connect()
+    await it.work()
+    it.stream.answer()
+    assert it.client.status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_while_its_agent_is_waited_for_opens_nothing():
+    it = Scene(prepare=away)
+    it.exchange.client_gone()
+    it.tunnels.connect()
+    await it.work()
+    assert it.tunnels.streams == []
+    assert it.underway.total == 0
+
+
+def test_a_head_that_fits_no_frame_is_431():
+    def refuse(agent: LoopbackAgent) -> None:
+        def open_nowait(*_: object) -> None:
+            raise PeerError("too large")
+
+        agent.open_nowait = open_nowait
+
+    assert Scene(prepare=refuse).client.status == 431
+
+
+def test_one_request_too_many_is_429():
+    it = Scene(max_requests_per_principal=0)
+    assert it.client.status == 429
+    assert it.underway.total == 0
+
+
+def test_the_answers_head_has_a_deadline_and_its_body_has_none():
+    it = Scene(head_timeout_s=90)
+    assert it.client.deadline_s == 91
+    it.stream.say_head(OK)
+    assert it.client.deadline_s == float("inf")
+    assert Scene(WATCH).client.deadline_s == 0
+
+
+def test_a_deadline_that_passes_is_504():
+    it = Scene()
+    it.exchange.deadline_passed()
+    assert it.client.status == 504
+    assert it.stream.reset_with is not None
+
+
+def test_a_second_head_changes_nothing():
+    it = Scene()
+    it.stream.say_head(OK)
+    it.stream.say_head(b"HTTP/1.1 500 X\r\n\r\n")
+    assert it.client.status == 200
+
+
+def test_an_end_without_an_answer_is_502():
+    it = Scene()
+    it.stream.say_end()
+    assert it.client.status == 502
+
+
+def test_a_redirect_becomes_a_502_and_cancels():
+    it = Scene()
+    it.stream.say_head(b"HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n")
+    assert it.client.status == 502
+    assert it.stream.reset_with is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "lines", "code", "retried"),
+    [
+        (b"GET /version", (), ResetCode.CONNECTION_LOST, True),
+        (b"GET /version", (), ResetCode.CANCELLED, True),
+        (b"GET /version", (), ResetCode.UPSTREAM_UNREACHABLE, False),
+        (b"DELETE /api/v1/pods", (), ResetCode.REFUSED, True),
+        (b"DELETE /api/v1/pods", (), ResetCode.CONNECTION_LOST, False),
+        (b"POST /api/v1/pods", (b"Content-Length: 1",), ResetCode.REFUSED, False),
+    ],
+)
+def test_what_was_not_done_or_may_be_done_twice_is_tried_once_more(line, lines, code, retried):
+    it = Scene(line, *lines)
+    it.stream.say_reset(code)
+    assert len(it.tunnels.streams) == 1 + retried
+    it.stream.say_reset(code)
+    assert it.client.status in {502, 503}
+
+
+def test_a_reset_within_the_answer_breaks_it_off():
+    it = Scene()
+    it.stream.say_head(OK)
+    it.stream.say_reset(ResetCode.UPSTREAM_FAILED)
+    assert it.client.said[-1] == "abort"
+    assert it.underway.total == 0
+
+
+def test_a_failure_within_the_answer_breaks_it_off():
+    it = Scene()
+    it.stream.say_head(OK)
+    it.exchange.deadline_passed()
+    assert it.client.said[-1] == "abort"
+
+
+def test_after_the_end_nothing_is_said():
+    it = Scene()
+    it.exchange.client_gone()
+    it.exchange.client_gone()
+    it.stream.answer()
+    it.stream.say_reset(ResetCode.CANCELLED)
+    it.exchange.writable()
+    it.exchange.client_writable()
+    assert it.client.said == ["authenticated"]
+
+
+def test_an_open_ended_request_holds_a_lease_while_it_runs():
+    it = Scene(WATCH)
+    assert it.leases.held == [it.exchange]
+    assert it.stream.stream_class is StreamClass.WATCH
+    it.stream.say_head(OK)
+    it.stream.say_end()
+    assert it.leases.held == []
+
+
+def test_a_lease_that_ends_takes_both_sides_along():
+    it = Scene(WATCH)
+    it.exchange.lease_ended()
+    assert it.client.said[-1] == "abort"
+    assert it.stream.reset_with == (ResetCode.CANCELLED, "not allowed any more")
+
+
+def test_draining_ends_a_watch_well_and_lets_the_rest_be():
+    watch, waiting, ordinary = Scene(WATCH), Scene(WATCH), Scene()
+    for it in (watch, ordinary):
+        it.stream.say_head(OK)
+    for it in (watch, waiting, ordinary):
+        it.exchange.draining()
+    assert watch.client.said[-1] == "finish"
+    assert waiting.client.said == ["authenticated"]
+    assert ordinary.client.said[-1] == "start"
+
+
+def test_a_switch_passes_bytes_both_ways_without_a_limit():
+    it = Scene(EXEC, *SPDY, max_body_bytes=1)
+    assert it.stream.stream_class is StreamClass.KEYSTROKE
+    assert not it.stream.request_ended
+    it.stream.say_head(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    assert it.client.switched.endswith(b"Upgrade: SPDY/3.1\r\n\r\n")
+    it.exchange.body_received(b"up")
+    it.stream.say(b"down")
+    it.exchange.draining()
+    assert (it.stream.body, it.client.body) == (b"up", b"down")
+    it.stream.say_end()
+    assert it.client.said[-1] == "finish"
+
+
+def test_a_declined_switch_is_an_ordinary_answer_and_ends_our_half():
+    it = Scene(EXEC, *SPDY)
+    it.stream.say_head(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n")
+    assert it.client.status == 403
+    assert it.stream.request_ended
+
+
+def head_of(line: bytes, *lines: bytes) -> http1.RequestHead:
+    return http1.request_head(b"\r\n".join((line + b" HTTP/1.1", b"Host: a", *lines)) + b"\r\n\r\n")
+
+
+def test_a_failure_is_told_in_the_clients_type_and_a_head_gets_only_its_length():
+    client = RecordingClient()
+    answer_failure(head_of(b"HEAD /x"), client, Failure(code=429, text="slow", retry_after_s=2), b"A: b\r\n")
+    assert client.lines.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert b"Retry-After: 2\r\n" in client.lines
+    assert client.lines.endswith(b"A: b\r\n")
+    assert (client.body, client.said) == (b"", ["start bodiless", "finish"])
+
+
+def test_a_406_keeps_the_mark_of_a_401():
+    client = RecordingClient()
+    answer_failure(head_of(b"GET /x", b"Accept: text/html"), client, Failure(code=401, text="no"))
+    assert client.status == 406
+    assert b"Gitlab-Unauthorized: true" in client.lines

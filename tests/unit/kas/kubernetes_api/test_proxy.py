@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kasbah.kas.http_server.clock import CoarseClock
+from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.wire import http1
+from tests.doubles.loopback_agent import LoopbackAgent
+from tests.doubles.people import People
+from tests.doubles.recording_exchange import RecordingClient
+
+HUB = "https://hub.example"
+TOKEN = b"Authorization: Bearer pat:7:good"
+
+
+def make(origin: str = HUB) -> tuple[KubernetesApiProxy, LoopbackAgent]:
+    agent = LoopbackAgent()
+    settings = KubernetesApiSettings(external_origin=origin)
+    return KubernetesApiProxy(People(), agent, CoarseClock(0, 0), prefix=b"/k8s/", settings=settings), agent
+
+
+@contextlib.asynccontextmanager
+async def running(origin: str = HUB) -> AsyncIterator[tuple[KubernetesApiProxy, LoopbackAgent]]:
+    proxy, agent = make(origin)
+    async with asyncio.TaskGroup() as group:
+        ready = asyncio.Event()
+        task = group.create_task(proxy.run(ready.set))
+        await ready.wait()
+        yield proxy, agent
+        task.cancel()
+
+
+def ask(proxy: KubernetesApiProxy, line: bytes, *lines: bytes) -> RecordingClient:
+    raw = b"\r\n".join((line + b" HTTP/1.1", b"Host: kas.example", *lines)) + b"\r\n\r\n"
+    client = RecordingClient()
+    proxy.exchange(http1.request_head(raw), client)
+    return client
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_a_request_below_the_prefix_reaches_the_agent_without_it():
+    async with running() as (proxy, agent):
+        client = ask(proxy, b"GET /k8s/version", TOKEN)
+        await settle()
+        assert agent.streams[0].request_head.startswith(b"GET /version HTTP/1.1\r\n")
+        agent.streams[0].answer()
+        assert client.status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_request_beside_the_prefix_is_refused():
+    async with running() as (proxy, _):
+        client = ask(proxy, b"GET /k8s", TOKEN)
+    assert client.status == 400
+    assert b"URL does not start with expected prefix" in client.body
+
+
+@pytest.mark.asyncio
+async def test_a_request_without_a_credential_is_refused():
+    async with running() as (proxy, _):
+        client = ask(proxy, b"GET /k8s/version")
+    assert client.status == 401
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("method", "origin", "status"),
+    [
+        (b"GET", b"https://hub.example", 200),
+        (b"GET", b"https://kas.example", 200),
+        (b"GET", b"https://evil.example", 403),
+        (b"GET", b"null", 403),
+        (b"OPTIONS", b"https://hub.example", 200),
+        (b"OPTIONS", b"https://kas.example", 403),
+        (b"OPTIONS", b"https://evil.example", 403),
+    ],
+)
+async def test_only_the_hubs_pages_and_this_host_may_ask(method, origin, status):
+    async with running() as (proxy, agent):
+        client = ask(proxy, method + b" /k8s/version", TOKEN, b"Origin: " + origin)
+        await settle()
+        for stream in agent.streams:
+            stream.answer()
+    assert client.status == status
+    assert (b"Access-Control-Allow-Origin: " + origin in client.lines) is (status == 200)
+
+
+@pytest.mark.asyncio
+async def test_a_preflight_echoes_the_headers_asked_for():
+    async with running() as (proxy, _):
+        client = ask(proxy, b"OPTIONS /k8s/version", b"Access-Control-Request-Headers: x-csrf-token")
+    assert client.status == 200
+    assert b"Access-Control-Allow-Headers: x-csrf-token\r\n" in client.lines
+    assert b"Access-Control-Max-Age: 86400\r\n" in client.lines
+
+
+@pytest.mark.asyncio
+async def test_without_an_origin_of_our_own_no_page_may_ask():
+    async with running("") as (proxy, _):
+        assert ask(proxy, b"GET /k8s/version", TOKEN, b"Origin: https://hub.example").status == 403
+
+
+def test_a_proxy_that_does_not_run_says_so_and_starts_nothing():
+    proxy, _ = make()
+    assert ask(proxy, b"GET /k8s/version", TOKEN).status == 503
+    proxy.spawn(asyncio.sleep(0))
