@@ -26,6 +26,7 @@ from kasbah.errors import KasbahError
 from kasbah.kit.secrets import scrub
 
 _INTERRUPTED: Final = 130
+_HOME_PREFIX: Final = "kasbah-demo-"
 _PUBLIC_IMAGE: Final = "docker.io/library/busybox:1.37"
 _PUBLIC_COMMAND: Final = (
     "sh -c 'echo hello from a pod > /tmp/index.html; httpd -p 8080 -h /tmp; "
@@ -97,17 +98,19 @@ def _tell(arguments: argparse.Namespace) -> int:
             narrator.summary()
             if arguments.keep:
                 keeping.keep(narrator, story.what_to_try(), arguments.held)
-            story.end()
         except StoryError as error:
             raise StoryError(f"{error}\n\nThe ends of the logs:\n{shell.logs()}") from error
         finally:
-            shell.stop()
+            story.end()
     return 0
 
 
 @contextmanager
 def _home() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="kasbah-demo-"))
+    for left in Path(tempfile.gettempdir()).glob(f"{_HOME_PREFIX}*"):
+        if left.owner() == Path.home().owner() and not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)  # of a demo that was killed
+    home = Path(tempfile.mkdtemp(prefix=f"{_HOME_PREFIX}{os.getpid()}-"))
     try:
         yield home
     finally:

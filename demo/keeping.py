@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -43,11 +42,12 @@ def tell_and_detach(arguments: Sequence[str]) -> int:
 
 def keep(narrator: Narrator, what_to_try: str, told: int) -> None:
     """Say what to try, let the person's process go, and stay until stopped."""
-    narrator.say("\nEverything is left up. Try:")
+    narrator.say("Everything is left up. Try:")
     narrator.show(what_to_try)
     narrator.say("Stop it with: .venv/bin/python -m demo --stop")
-    _state_file().parent.mkdir(parents=True, exist_ok=True)
-    _state_file().write_text(json.dumps({"pid": os.getpid()}))
+    note = _notes() / str(os.getpid())
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
     os.write(told, _DONE)
     os.close(told)
     _forget_the_terminal()
@@ -56,26 +56,30 @@ def keep(narrator: Narrator, what_to_try: str, told: int) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        _state_file().unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
 
 
 def stop() -> int:
-    """Stop what `--keep` left up."""
-    try:
-        pid = int(json.loads(_state_file().read_text())["pid"])
+    """Stop everything that `--keep` left up."""
+    left_up = [int(note.name) for note in _notes().glob("*") if _is_alive(note)]
+    for pid in left_up:
         os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError, KeyError):
-        print("demo: nothing is left up")
-        return 0
     deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while Path(f"/proc/{pid}").exists():
+    while stuck := [pid for pid in left_up if Path(f"/proc/{pid}").exists()]:
         if time.monotonic() > deadline:
-            raise StoryError(
-                f"the process {pid} did not end in {_STOP_TIMEOUT_S} s; look at it, then: kill -9 {pid}"
-            )
+            raise StoryError(f"the process {stuck[0]} does not end; look at it, then: kill -9 {stuck[0]}")
         time.sleep(0.05)  # noqa: TID251 - another process, not ours to wait for
-    print("demo: stopped")
+    print("demo: stopped" if left_up else "demo: nothing is left up")
     return 0
+
+
+def _is_alive(note: Path) -> bool:
+    """Whether the process of a note still is a demo; the number may be somebody else's by now."""
+    try:
+        return b"demo" in Path(f"/proc/{note.name}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        note.unlink(missing_ok=True)
+        return False
 
 
 def _forget_the_terminal() -> None:
@@ -84,6 +88,7 @@ def _forget_the_terminal() -> None:
         os.dup2(nowhere, stream)
 
 
-def _state_file() -> Path:
+def _notes() -> Path:
+    """One empty file a demo that is left up, named after its process."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "kasbah" / "demo.json"
+    return Path(cache) / "kasbah" / "demos"

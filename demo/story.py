@@ -51,6 +51,7 @@ class Story:
         self._shell = shell
         self._stage = stage
         self._urls: dict[str, str] = {}
+        self._in_namespace = False
 
     def tell(self) -> None:
         """All chapters.
@@ -74,10 +75,15 @@ class Story:
             self._forward_port()
 
     def end(self) -> None:
-        """Leave nothing in the cluster and no process."""
-        if self._stage.namespace and "k8s_proxy" in self._urls:
-            self._shell.run(f"kubectl delete namespace {self._stage.namespace} --wait=false")
-        self._shell.stop()
+        """Leave nothing in the cluster and no process; also after a failure, and more than once."""
+        try:
+            if self._in_namespace:
+                self._in_namespace = False
+                delete = f"kubectl delete namespace {self._stage.namespace} --wait=false"
+                # Past the tunnel: it may be what failed.
+                self._shell.run(f"{delete} --kubeconfig=cluster.kubeconfig --ignore-not-found")
+        finally:
+            self._shell.stop()
 
     def what_to_try(self) -> str:
         """For somebody who keeps it."""
@@ -155,6 +161,7 @@ class Story:
     def _reach_the_cluster(self) -> None:
         self._shell.run("kasbah agent update-kubeconfig prod --project demo/fleet --use-context")
         if self._stage.namespace:
+            self._in_namespace = True
             self._shell.run(f"kubectl create namespace {self._stage.namespace}")
             self._shell.run(f"kubectl config set-context --current --namespace={self._stage.namespace}")
         self._shell.run("kubectl get nodes -o wide")
