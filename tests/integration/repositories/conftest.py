@@ -16,7 +16,7 @@ import pytest
 from kasbah.gitrepo.settings import GitSettings
 from kasbah.hub.repositories.git_http import git_app
 from kasbah.hub.repositories.store import RepositoryStore
-from kasbah.kas.http_server.asgi import AsgiBridge
+from kasbah.kas.http_server.asgi import Application, AsgiBridge
 from kasbah.kas.http_server.server import HttpServer, Listen
 from tests.doubles.git_accounts import FakeAccounts, FakeKasClient, FakeProjects, make_project, make_user
 
@@ -188,17 +188,24 @@ async def serving(store: RepositoryStore, *, create: bool = True) -> AsyncIterat
     found.projects.roles[owner.id, PROJECT] = 50
     if create:
         await store.create(PROJECT, "main")
+    application = git_app(store, found.accounts, found.projects, found.kas)
+    async with serving_application(application) as found.port:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def serving_application(application: Application) -> AsyncIterator[int]:
+    """The port of the public HTTP server with this application behind it."""
     server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: None)
-    bridge = AsgiBridge(git_app(store, found.accounts, found.projects, found.kas), server.clock)
+    bridge = AsgiBridge(application, server.clock)
     server.route = bridge.exchange
     ready, bridged = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(bridge.run(bridged.set)), group.create_task(server.run(ready.set))]
         await ready.wait()
         await bridged.wait()
-        found.port = server.addresses[0][1]
         try:
-            yield found
+            yield server.addresses[0][1]
         finally:
             for task in tasks:
                 task.cancel()
