@@ -3,6 +3,10 @@
 git with `core.fsync=all` syncs every file it writes but no directory, so after a power cut a new pack or ref may have
 no name. After a push, and before the client hears "ok", the directories that the push may have changed are synced
 here. Everything in this file blocks and belongs in a thread.
+
+Between the pack's name and the ref's, git syncs only the ref's file. A journalling file system (ext4, xfs, btrfs)
+commits the older name with it, so no ref ever points to a pack without a name; on one that keeps no such order, a
+power cut may damage a ref whose push was not yet acknowledged.
 """
 
 from __future__ import annotations

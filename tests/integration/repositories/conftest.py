@@ -126,18 +126,33 @@ class Hosting:
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-OWNER = "Basic " + base64.b64encode(b"user:glpat-owner").decode()
 
 
-def post_head(path: str, length: int, *, content_type: str = "", encoding: str = "") -> bytes:
+def basic(token: str) -> str:
+    return "Basic " + base64.b64encode(f"user:{token}".encode()).decode()
+
+
+OWNER = basic(OWNER_TOKEN)
+
+
+def post_head(
+    path: str,
+    length: int,
+    *,
+    content_type: str = "",
+    encoding: str = "",
+    credentials: str = OWNER,
+    expect: bool = False,
+) -> bytes:
     service = path.rpartition("/")[2]
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: kasbah",
-        f"Authorization: {OWNER}",
+        f"Authorization: {credentials}",
         f"Content-Type: {content_type or f'application/x-{service}-request'}",
         f"Content-Length: {length}",
         *([f"Content-Encoding: {encoding}"] if encoding else []),
+        *(["Expect: 100-continue"] if expect else []),
     ]
     return "\r\n".join([*lines, "", ""]).encode()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kasbah.gitrepo.settings import GitSettings
-from tests.integration.repositories.conftest import git_children, http_get, http_post
+from tests.integration.repositories.conftest import basic, git_children, http_get, http_post, post_head
 
 INFO = "/group/sub/app.git/info/refs"
 UPLOAD = "/group/sub/app.git/git-upload-pack"
@@ -271,3 +271,38 @@ async def nothing_left(hosting) -> None:
 
 def left_over(hosting) -> list[object]:
     return [*git_children(), *hosting.repository.glob("objects/tmp_*")]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("token", "first"), [("glpat-owner", b" 100 "), ("glpat-wrong", b" 401 ")])
+async def test_a_client_that_asks_first_sends_its_push_only_when_it_may(host, token, first):
+    async with host() as hosting:
+        head = post_head(RECEIVE, 4, credentials=basic(token), expect=True)
+        reader, writer = await asyncio.open_connection("127.0.0.1", hosting.port)
+        writer.write(head)
+        assert first in await reader.readline()
+        writer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_token_of_a_megabyte_is_refused(host):
+    async with host() as hosting:
+        answer = await http_get(
+            hosting, f"{INFO}?service=git-upload-pack", authorization="Basic " + "A" * (1 << 20)
+        )
+    assert answer[:12] in {"", "HTTP/1.1 431", "HTTP/1.1 401"}
+
+
+@pytest.mark.asyncio
+async def test_twenty_clients_that_leave_amid_their_clones_leave_nothing(host, git):
+    async with host() as hosting:
+        work = await git.make_work()
+        await git.commit(work, "big", os.urandom(8 << 20))
+        commit = (await git("rev-parse", "HEAD", cwd=work)).strip()
+        await git("push", "-q", hosting.url(), "main", cwd=work)
+        request = f"0032want {commit}\n00000009done\n".encode()
+        for _ in range(20):
+            reader, writer = await hosting.open_post(UPLOAD, request)
+            await reader.readline()
+            writer.close()
+        await nothing_left(hosting)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,3 +132,10 @@ def test_a_client_that_asked_for_no_report_gets_none():
     request = PushRequest(updates=(), capabilities=frozenset())
     assert render_refusal(request, "no") == b""
     assert parse_report(b"").accepted == ()
+
+
+@given(st.binary(max_size=500))
+def test_whatever_comes_is_understood_or_refused_in_our_words(stream):
+    parser = PushRequestParser(max_updates=3, max_bytes=200)
+    with contextlib.suppress(BadGitRequestError, RequestTooLargeError):
+        parser.feed(stream)

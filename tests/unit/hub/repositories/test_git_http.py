@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.requests import Request
 
 from kasbah.gitrepo.process import GitService
@@ -155,3 +158,13 @@ async def test_other_scopes_than_http_are_passed_over(hub):
     client = AsgiClient()
     await client.ask(hub.app, {"type": "lifespan"})
     assert client.sent == []
+
+
+@given(st.text(max_size=60), st.text(max_size=40), st.sampled_from(["GET", "POST", "DELETE"]))
+def test_whatever_is_asked_names_a_plain_project_or_is_refused(path, query, method):
+    scope = git_scope("/", method=method, query="")
+    scope |= {"path": path, "raw_path": path.encode("utf-8", "surrogatepass"), "query_string": query.encode()}
+    with contextlib.suppress(NotGitError):
+        ask = parse_request(Request(scope))
+        assert ".." not in ask.project_path.split("/")
+        assert not ask.project_path.startswith(("-", "/", "."))
