@@ -9,7 +9,7 @@ from cyclopts import App
 import kasbah
 from kasbah.cli.commands.login import login, logout, whoami
 from kasbah.cli.commands.up import up
-from kasbah.cli.parameters import Here
+from kasbah.cli.parameters import ANY_PARAMETER, Here
 
 EPILOGUE: Final = """\
 The environment wins over what `kasbah login` stored: KASBAH_URL, KASBAH_TOKEN or KASBAH_TOKEN_FILE, KASBAH_CA_FILE.
@@ -34,6 +34,7 @@ def build_app() -> App:
         help_epilogue=EPILOGUE,
         help_format="markdown",
         version=kasbah.__version__,
+        default_parameter=ANY_PARAMETER,
         # Errors become one line and an exit code in __main__.
         exit_on_error=False,
         print_error=False,

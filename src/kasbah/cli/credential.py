@@ -23,7 +23,7 @@ from kasbah.errors import KasbahError, PeerError
 from kasbah.kit.secrets import Secret
 
 MIN_DURATION = timedelta(hours=24)
-_USAGE = """\
+USAGE = """\
 usage: kasbah-credential --agent ID [--host URL] [--token-expiry-duration 24h] [--check-revoked]
 
 Prints a credential for kubectl. `kasbah agent update-kubeconfig` writes the kubeconfig that calls it.
@@ -45,7 +45,7 @@ def main() -> None:
     try:
         options = parse_options(sys.argv[1:])
         if options is None:
-            sys.stdout.write(_USAGE)
+            sys.stdout.write(USAGE)
             return
         print(obtain(options, os.environ, datetime.now(UTC)))
     except KasbahError as error:
@@ -68,10 +68,10 @@ def parse_options(arguments: Sequence[str]) -> Options | None:
             flags.add(name)
         elif name in {"--agent", "--host", "--token-expiry-duration"}:
             if not value and not rest:
-                raise UsageError(f"{name} needs a value\n{_USAGE}")
+                raise UsageError(f"{name} needs a value\n{USAGE}")
             values[name] = value or rest.pop(0)
         else:
-            raise UsageError(f"unknown option {name!r}\n{_USAGE}")
+            raise UsageError(f"unknown option {name!r}\n{USAGE}")
     return Options(
         agent_id=_parse_agent_id(values.get("--agent", "")),
         host_url=values.get("--host", ""),
@@ -82,7 +82,7 @@ def parse_options(arguments: Sequence[str]) -> Options | None:
 
 def _parse_agent_id(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:19]) == 0:
-        raise UsageError(f"--agent needs the agent's id, a number\n{_USAGE}")
+        raise UsageError(f"--agent needs the agent's id, a number\n{USAGE}")
     return int(text[:19])
 
 
@@ -131,7 +131,7 @@ def _usable(
 
 
 def _is_revoked(host: Host, cached: credential_cache.CachedToken) -> bool:
-    from kasbah.cli import token_request  # noqa: PLC0415 - ssl and urllib are for the way past the cache
+    from kasbah.cli import token_request  # ssl and urllib are for the way past the cache
 
     try:
         token_request.call(host, "GET", "/personal_access_tokens/self", token=cached.token)
@@ -141,7 +141,7 @@ def _is_revoked(host: Host, cached: credential_cache.CachedToken) -> bool:
 
 
 def _create(host: Host, duration: timedelta, now: datetime) -> credential_cache.CachedToken:
-    from kasbah.cli import token_request  # noqa: PLC0415 - ssl and urllib are for the way past the cache
+    from kasbah.cli import token_request  # ssl and urllib are for the way past the cache
 
     body = {
         "name": f"kasbah-k8s-proxy-{os.urandom(16).hex()}",

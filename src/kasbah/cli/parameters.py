@@ -8,6 +8,15 @@ from cyclopts import Parameter
 
 from kasbah.cli.terminal import OutputFormat, Terminal
 
+
+def _telling(default: object) -> object:
+    """A default worth showing: an empty one says nothing."""
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else default or None
+
+
+ANY_PARAMETER = Parameter(show_default=_telling)
+"""What holds for every parameter."""
+
 Here = Annotated[Terminal, Parameter(parse=False)]
 """Given by the program, not by the person."""
 

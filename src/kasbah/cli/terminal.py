@@ -55,7 +55,7 @@ class Terminal:
 
     def connect(self, host: Host | None = None) -> ApiClient:
         """A client of that host's API."""
-        from kasbah.cli.api_client import ApiClient  # noqa: PLC0415 - 200 ms that `--help` does not need
+        from kasbah.cli.api_client import ApiClient  # 200 ms that `--help` does not need
 
         return ApiClient(host or self.host(), self.transport)
 
@@ -109,9 +109,9 @@ class Terminal:
             self.say(line)
 
     def _rich_table(self, items: Sequence[Mapping[str, object]], columns: Sequence[Column]) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only when somebody looks
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Console  # only when somebody looks
+        from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
@@ -140,6 +140,6 @@ def _cell(value: object) -> str:
 
 
 def _yaml(found: object) -> str:
-    import yaml  # noqa: PLC0415 - only for -o yaml
+    import yaml  # only for -o yaml
 
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True).rstrip()

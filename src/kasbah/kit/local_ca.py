@@ -131,7 +131,7 @@ def _load_authority(certificate_file: Path, key_file: Path, now: dt.datetime) ->
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{path.name} holds another kind of key")  # noqa: TRY004 - the file's fault, not a type's
+        raise UnsupportedAlgorithm(f"{path.name} holds another kind of key")
     return key
 
 

@@ -19,3 +19,12 @@ def test_every_list_has_every_output(kasbah, command, output):
     kasbah.gitlab.add_agent("prod")
 
     assert kasbah(*command, "-o", output) == 0
+
+
+def test_help_shows_only_defaults_that_say_something(kasbah, capsys):
+    assert kasbah("token", "create", "--help") == 0
+
+    shown = capsys.readouterr().out
+    assert "[default: k8s_proxy]" in shown
+    assert '[default: ""]' not in shown
+    assert "[default: False]" not in shown

@@ -47,7 +47,7 @@ def register(
     /,
     *,
     project: InProject,
-    token_name: str = "kasbah",  # noqa: S107 - a name
+    token_name: str = "kasbah",
     token_file_out: Path | None = None,
     output: Output = "table",
     here: Here,
@@ -160,7 +160,7 @@ def update_kubeconfig(
     project: InProject,
     use_context: Annotated[bool, Parameter(name=["--use-context", "-u"], negative="")] = False,
     kubeconfig_file: Annotated[Path | None, Parameter(name="--kubeconfig")] = None,
-    token_expiry_duration: str = "24h",  # noqa: S107 - a duration
+    token_expiry_duration: str = "24h",
     check_revoked: Annotated[bool, Parameter(negative="")] = False,
     here: Here,
 ) -> None:
@@ -250,7 +250,7 @@ def get_token(
     /,
     *,
     project: str = "",
-    token_expiry_duration: str = "24h",  # noqa: S107 - a duration
+    token_expiry_duration: str = "24h",
     check_revoked: Annotated[bool, Parameter(negative="")] = False,
     here: Here,
 ) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 from cyclopts import App
 
+from kasbah.cli.parameters import ANY_PARAMETER
+
 
 def build(name: str, *verbs: Callable[..., Any] | App) -> App:
     """The commands of one noun; a verb may be a noun of its own."""
-    app = App(name=name, help_epilogue="")
+    app = App(name=name, help_epilogue="", default_parameter=ANY_PARAMETER)
     for verb in verbs:
         if isinstance(verb, App):
             app.command(verb)
