@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,8 @@ EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
 GITLAB_API_VERSION = "18.6.1"
 """The level of GitLab's API that clients may rely on: Terraform and glab choose their calls by it."""
+OBSERVABILITY_DEFAULT = ("127.0.0.1", 8151)
+"""GitLab's kas listens there, too."""
 AGENT_PATH = "/-/kubernetes-agent/"
 PROXY_PATH = "/-/kubernetes-agent/k8s-proxy/"
 
@@ -55,6 +58,8 @@ class UpSettings:
     https: tuple[str, int]
     grpc: tuple[str, int]
     """Where agents may dial too; WebSockets for now."""
+    observability: tuple[str, int] | None = None
+    """Where `/metrics`, `/liveness` and `/readiness` are; None: the default address, if it is free."""
     external_url: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -111,6 +116,7 @@ def parse(arguments: Sequence[str]) -> UpSettings:
         ("grpc", "127.0.0.1:8150"),
     ):
         parser.add_argument(f"--{name}", default=default)
+    parser.add_argument("--observability")
     parser.add_argument("--external-url", default="")
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
@@ -124,6 +130,7 @@ def parse(arguments: Sequence[str]) -> UpSettings:
         http=_parse_address("--http", flags.http),
         https=_parse_address("--https", flags.https),
         grpc=_parse_address("--grpc", flags.grpc),
+        observability=_parse_address("--observability", flags.observability) if flags.observability else None,
         external_url=flags.external_url.rstrip("/"),
         tls_cert=flags.tls_cert,
         tls_key=flags.tls_key,
@@ -178,6 +185,7 @@ async def _serve(settings: UpSettings) -> None:
             Listen(host=settings.grpc[0], port=settings.grpc[1]),
         ),
         version=__version__,
+        observability=_observability(settings.observability),
         agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls["external"]),
     )
     transport = httpx2.ASGITransport(hub.asgi, raise_app_exceptions=False)
@@ -209,6 +217,20 @@ def _certificate(settings: UpSettings) -> tuple[ssl.SSLContext, Path | None]:
 
 
 _ANY = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+
+
+def _observability(address: tuple[str, int] | None) -> Listen | None:
+    """The address given, or the default one, which a second process on this machine does without."""
+    if address is None:
+        try:
+            socket.create_server(OBSERVABILITY_DEFAULT).close()
+        except OSError:
+            _log.warning(
+                "observability address is taken, going on without", address=_join(OBSERVABILITY_DEFAULT)
+            )
+            return None
+    host, port = address or OBSERVABILITY_DEFAULT
+    return Listen(host=host, port=port)
 
 
 def _kas_secret(path: Path) -> bytes:

@@ -103,11 +103,11 @@ class World:
     directory: Path
     cluster: sandbox.Cluster
     ports: dict[str, int] = field(
-        default_factory=lambda: {n: free_port() for n in ("http", "https", "grpc", "probe")}
+        default_factory=lambda: {n: free_port() for n in ("http", "https", "grpc", "observability", "probe")}
     )
     agent_id: int = 0
-    agent_token: str = ""
     user_token: str = ""
+    configuration: str = AGENT_CONFIGURATION
 
     def __post_init__(self) -> None:
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
@@ -118,7 +118,7 @@ class World:
                 *(sys.executable, "-m", "kasbah.up", "--data", str(self.data)),
                 *(
                     f
-                    for name in ("http", "https", "grpc")
+                    for name in ("http", "https", "grpc", "observability")
                     for f in (f"--{name}", f"127.0.0.1:{self.ports[name]}")
                 ),
             ],
@@ -235,6 +235,42 @@ class World:
             )
         return done
 
+    @contextlib.contextmanager
+    def background(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """kubectl through the tunnel in the background; killed at the end."""
+        with subprocess.Popen(
+            self.kubectl_argv(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @property
+    def up_metrics(self) -> str:
+        return f"http://127.0.0.1:{self.ports['observability']}/metrics"
+
+    @property
+    def agentk_metrics(self) -> str:
+        return f"http://127.0.0.1:{self.ports['probe']}/metrics"
+
+    @staticmethod
+    def metric(url: str, name: str) -> float:
+        """The sum of a metric's samples."""
+        text = httpx2.get(url, trust_env=False).text
+        lines = [line for line in text.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+        assert lines, f"no metric {name} at {url}"
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def set_agent_token(self, token: str) -> None:
+        """What the next agentk starts with."""
+        (self.directory / "agent-token").write_text(token + "\n")
+
     def write_kubeconfig(self) -> None:
         """A kubeconfig as a person would have it: the authority, the proxy's address, the token."""
         config = {
@@ -274,14 +310,13 @@ class World:
         tokens = f"/projects/ops%2Ffleet/cluster_agents/{self.agent_id}/tokens"
         token = self.rest("POST", tokens, {"name": "t"}, expect=201)
         assert isinstance(token, dict)
-        self.agent_token = token["token"]
-        (self.directory / "agent-token").write_text(self.agent_token + "\n")
+        self.set_agent_token(token["token"])
         pat = self.rest(
             "POST", "/user/personal_access_tokens", {"name": "k", "scopes": ["k8s_proxy"]}, expect=201
         )
         assert isinstance(pat, dict)
         self.user_token = pat["token"]
-        self.push_configuration(AGENT_CONFIGURATION)
+        self.push_configuration(self.configuration)
         self.write_kubeconfig()
         self.agentk.start()
         self.wait_for_agent()

@@ -25,6 +25,7 @@ from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.notifications.pushes import GitPushes
+from kasbah.kas.observability.probes import Probes
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
@@ -42,6 +43,8 @@ class KasSettings:
     """Every address shows the same surface."""
     version: str
     agent_configuration: AgentConfigurationSettings = field(default_factory=AgentConfigurationSettings)
+    observability: Listen | None = None
+    """Where `/metrics`, `/liveness` and `/readiness` are; nowhere when None."""
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
     reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
 
@@ -76,6 +79,9 @@ class Kas:
         self._proxy = KubernetesApiProxy(
             hub, registry, self._server.clock, prefix=PROXY_PREFIX, settings=settings.kubernetes_api
         )
+        self._probes = HttpServer(
+            [settings.observability] if settings.observability else [], Probes(self._why_not_ready)
+        )
         self._server.route = Router(
             proxy=self._proxy.exchange, agent_upgrade=self._tunnels.accept, application=self._bridge.exchange
         )
@@ -92,7 +98,7 @@ class Kas:
             OSError: an address cannot be bound.
         """
         async with (
-            alongside(self._tunnels.run(), self._bridge.run(), self._proxy.run()),
+            alongside(self._tunnels.run(), self._bridge.run(), self._proxy.run(), self._probes.run()),
             alongside(self._server.run(ready)),
         ):
             await stop.wait()
@@ -100,6 +106,9 @@ class Kas:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._server.drain())
                 tasks.create_task(self._tunnels.drain())
+
+    def _why_not_ready(self) -> str:
+        return "" if self.addresses else "the public addresses are not bound yet"
 
 
 def _not_yet(_head: RequestHead, client: Client) -> Exchange:

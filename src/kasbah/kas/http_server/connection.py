@@ -39,6 +39,7 @@ _REASONS: Final = {
 }
 # What `_answer_left` says when it is no count of bytes.
 _NOT_STARTED, _CHUNKED, _UNTIL_CLOSE, _RAW = -1, -2, -3, -4
+_COALESCED_BYTES = 16 * 1024
 _NEVER = NO_SUCH_DEADLINE
 
 
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
         "_probe",
         "_reading_paused",
         "_transport",
+        "_unsent_head",
         "_wait_due",
         "_write_due",
         "address",
@@ -117,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._body_chunks: ChunkedBody | None = None
         self._answer_left = _NOT_STARTED
+        self._unsent_head = b""
         self._wait_due = self._exchange_due = self._body_due = self._write_due = _NEVER
 
     # What the transport calls.
@@ -130,7 +133,8 @@ class Connection(asyncio.Protocol):
         if not self._owner.admit(self):
             self._refuse(503, "too many connections; try again later")
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # whatever the reason, the client has gone
         self._closing = True
         self._owner.forget(self)
         exchange, self._exchange = self._exchange, None
@@ -174,6 +178,11 @@ class Connection(asyncio.Protocol):
             self._exchange.client_writable()
 
     # What the server calls.
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Set from the beginning of the connection."""
+        return self._transport
 
     def sweep(self, now: float) -> None:
         """Enforce what is due by now."""
@@ -253,12 +262,25 @@ class Connection(asyncio.Protocol):
         if self._last_request or not self._head.keep_alive:
             self._last_request = True
             framing += b"Connection: close\r\n"
-        self._transport.write(b"%b%b\r\n" % (lines, framing))
+        head = b"%b%b\r\n" % (lines, framing)
+        if self._answer_left > 0:
+            self._unsent_head = (
+                head  # a length was announced, so the body follows at once: one write, one TLS record
+            )
+        else:
+            self._transport.write(head)
 
     def write(self, data: bytes) -> bool:
         left = self._answer_left
         if self._closing or not data:
             return self.writable
+        if self._unsent_head:
+            head, self._unsent_head = self._unsent_head, b""
+            if len(data) <= _COALESCED_BYTES:
+                data = head + data
+                left += len(head)
+            else:
+                self._transport.write(head)
         if left == _CHUNKED:
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         elif left >= len(data):

@@ -23,6 +23,7 @@ from prometheus_client import Counter, Gauge
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.connection import Connection
 from kasbah.kas.http_server.exchange import Route
+from kasbah.kas.http_server.handshake import Handshake
 from kasbah.kas.http_server.settings import HttpServerSettings
 
 _log = structlog.get_logger()
@@ -76,6 +77,7 @@ class HttpServer:
         self._listens = list(listens)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._handshakes: set[Handshake] = set()
         self._strangers = 0
         self._strangers_by_source: Tally[str] = Tally()
         self._draining = False
@@ -92,12 +94,7 @@ class HttpServer:
             stack.callback(self._cut_all)
             for listen in self._listens:
                 server = await loop.create_server(
-                    self._protocol_factory(listen),
-                    listen.host,
-                    listen.port,
-                    ssl=listen.tls,
-                    backlog=_BACKLOG,
-                    ssl_handshake_timeout=self.settings.head_timeout_s if listen.tls else None,
+                    self._protocol_factory(listen), listen.host, listen.port, backlog=_BACKLOG
                 )
                 stack.callback(server.close)
                 self._servers.append(server)
@@ -125,6 +122,8 @@ class HttpServer:
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False when it is one too many."""
+        if isinstance(connection.transport, Handshake):
+            self.handshake_over(connection.transport)
         self._connections.add(connection)
         CONNECTIONS.set(len(self._connections))
         source = source_of(connection.address)
@@ -138,11 +137,7 @@ class HttpServer:
     def authenticated(self, connection: Connection) -> None:
         """This connection's client is no stranger any more."""
         connection.stranger = False
-        source = source_of(connection.address)
-        self._strangers -= 1
-        self._strangers_by_source[source] -= 1
-        if not self._strangers_by_source[source]:
-            del self._strangers_by_source[source]
+        self._no_stranger(source_of(connection.address))
 
     def forget(self, connection: Connection) -> None:
         """The connection is gone, or somebody else's now."""
@@ -166,9 +161,36 @@ class HttpServer:
             return "strangers_per_source"
         return ""
 
-    def _protocol_factory(self, listen: Listen) -> Callable[[], Connection]:
-        secure = listen.tls is not None
-        return lambda: Connection(self, secure=secure)
+    def handshake_began(self, handshake: Handshake) -> bool:
+        """Count a client that shakes hands; False when it is one too many."""
+        self._handshakes.add(handshake)
+        handshake.due = self.clock.now + self.settings.head_timeout_s
+        source = source_of(handshake.address)
+        self._strangers += 1
+        self._strangers_by_source[source] += 1
+        limit = self._limit_hit(source)
+        if limit:
+            REFUSED.labels(limit).inc()
+            self.handshake_over(handshake)
+        return not limit
+
+    def handshake_over(self, handshake: Handshake) -> None:
+        """It is a connection now, or nothing."""
+        if handshake in self._handshakes:
+            self._handshakes.discard(handshake)
+            self._no_stranger(source_of(handshake.address))
+
+    def _no_stranger(self, source: str) -> None:
+        self._strangers -= 1
+        self._strangers_by_source[source] -= 1
+        if not self._strangers_by_source[source]:
+            del self._strangers_by_source[source]
+
+    def _protocol_factory(self, listen: Listen) -> Callable[[], asyncio.Protocol]:
+        tls = listen.tls
+        if tls is None:
+            return lambda: Connection(self)
+        return lambda: Handshake(tls, Connection(self, secure=True), self)
 
     async def _keep_time(self) -> None:
         loop = asyncio.get_running_loop()
@@ -177,11 +199,15 @@ class HttpServer:
             self.clock.tick(now, time.time())
             for connection in list(self._connections):
                 connection.sweep(now)
+            for handshake in [late for late in self._handshakes if late.due <= now]:
+                handshake.abort()
             await asyncio.sleep(_TICK_S)
 
     def _cut_all(self) -> None:
         for connection in list(self._connections):
             connection.cut()
+        for handshake in list(self._handshakes):
+            handshake.abort()
 
 
 def source_of(address: str) -> str:

@@ -142,9 +142,13 @@ class ProxyExchange:
 
     def draining(self) -> None:
         """End a watch well, so that its client comes back elsewhere; let an exec use the grace."""
-        if self._answered and self.open_ended and not self._switched:
+        if self._over or not self.open_ended or self._switched:
+            return
+        if self._answered:
             self._end(ResetCode.CANCELLED, "the server is stopping")
             self._client.finish()
+        else:
+            self._fail(errors.not_running())
 
     # From the stream.
 

@@ -7,7 +7,8 @@ reset with code 1000 + status.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import aclosing
 from typing import Any, cast
 
 import structlog
@@ -35,6 +36,7 @@ class RpcServer:
         self._services: Mapping[str, Service] = {
             method.path: (method, handler) for method, handler in services
         }
+        self._answering: set[RpcStream] = set()
 
     def accept(self, opening: bytes, stream: Stream, call: AgentCall, tasks: asyncio.TaskGroup) -> RpcStream:
         """Begin one call; the task that answers it belongs to `tasks`."""
@@ -42,19 +44,31 @@ class RpcServer:
         service = self._services.get(path)
         if service is None:
             stream.reset(RESET_CODE_BASE + StatusCode.UNIMPLEMENTED, f"unknown method {path[:256]}")
-        return RpcStream(service, stream, call, tasks)
+        return RpcStream(service, stream, call, tasks, self._answering)
+
+    def end_long_calls(self) -> None:
+        """End the calls that stream answers, as if they had nothing more to say: agents call again elsewhere."""
+        for stream in list(self._answering):
+            stream.end_if_long()
 
 
 class RpcStream:
     """One call being answered; the stream's handler."""
 
     def __init__(
-        self, service: Service | None, stream: Stream, call: AgentCall, tasks: asyncio.TaskGroup
+        self,
+        service: Service | None,
+        stream: Stream,
+        call: AgentCall,
+        tasks: asyncio.TaskGroup,
+        answering: set[RpcStream],
     ) -> None:
+        """`answering` holds this stream while its handler runs."""
         self._service = service
         self._stream = stream
         self._call = call
         self._tasks = tasks
+        self._answering = answering
         self._reader: MessageReader[Message] | None = MessageReader(service[0].request) if service else None
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
@@ -89,13 +103,22 @@ class RpcStream:
     def writable(self) -> None:
         self._writable.set()
 
+    def end_if_long(self) -> None:
+        """While kas drains: a call that may go on for ever ends well."""
+        if self._task is not None and self._service and isinstance(self._service[0], ServerStreamMethod):
+            self._task.cancel()
+            self._stream.end()
+
     async def _answer(self, handler: Handler, request: Message, *, streams: bool) -> None:
         """Run the handler and send what it answers; a supervision border: nothing escapes but cancellation."""
+        self._answering.add(self)
         try:
             answer: Any = handler(self._call, request)
             if streams:
-                async for response in cast("AsyncIterator[Message]", answer):
-                    await self._send(response)
+                # Closed here and now when we are cancelled, and not whenever the collector comes by.
+                async with aclosing(cast("AsyncGenerator[Message]", answer)) as responses:
+                    async for response in responses:
+                        await self._send(response)
             else:
                 await self._send(await cast("Awaitable[Message]", answer))
         except RpcError as error:
@@ -108,6 +131,8 @@ class RpcStream:
             self._fail(RpcError(StatusCode.INTERNAL, f"a bug in kas: {type(error).__name__}"))
         else:
             self._stream.end()
+        finally:
+            self._answering.discard(self)
 
     async def _send(self, response: Message) -> None:
         self._writable.clear()

@@ -80,6 +80,7 @@ class ReverseTunnelServer:
         for connection in list(self._connections):
             self._unregister(connection)
             connection.tunnel.go_away(GoAwayCode.DRAINING, "Shutting down")
+        self.rpc.end_long_calls()
         self._idle.clear()
         if self._connections:
             try:

@@ -25,7 +25,9 @@ CALL = AgentCall(
 REQUEST = encode_message(REGISTER.request(pod_id=5))
 
 
-async def answer(service: Service, request: bytes = REQUEST, path: str | None = None) -> RecordingHandler:
+async def answer(
+    service: Service, request: bytes = REQUEST, path: str | None = None, *, drain: bool = False
+) -> RecordingHandler:
     """Call the service through a tunnel and give it ten turns of the loop."""
     pair = TunnelPair()
     async with asyncio.TaskGroup() as tasks:
@@ -38,6 +40,9 @@ async def answer(service: Service, request: bytes = REQUEST, path: str | None = 
         for _ in range(10):
             pair.pump()
             await asyncio.sleep(0)
+        if drain:
+            server.end_long_calls()
+            pair.pump()
         stream.reset(ResetCode.CANCELLED)
         pair.pump()
     return handler
@@ -115,3 +120,15 @@ async def test_an_agent_that_hangs_up_cancels_its_call():
 
     await answer((GET_CONFIGURATION, forever), encode_message(GET_CONFIGURATION.request()))
     assert cancelled.is_set()
+
+
+@pytest.mark.asyncio
+async def test_a_long_call_ends_well_when_kas_drains():
+    async def forever(_call: AgentCall, _request) -> AsyncIterator:
+        await asyncio.Event().wait()
+        yield GET_CONFIGURATION.response()
+
+    handler = await answer(
+        (GET_CONFIGURATION, forever), encode_message(GET_CONFIGURATION.request()), drain=True
+    )
+    assert handler.said == [("ended", None)]

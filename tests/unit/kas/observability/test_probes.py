@@ -1,0 +1,49 @@
+"""What operators and kubelet are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from kasbah.kas.observability.probes import Probes
+from kasbah.wire.http1 import request_head
+from tests.doubles.recording_exchange import RecordingClient
+
+
+def ask(path: str, why_not_ready: str = "", method: str = "GET") -> RecordingClient:
+    head = request_head(f"{method} {path} HTTP/1.1\r\nHost: kas\r\n\r\n".encode())
+    client = RecordingClient()
+    Probes(lambda: why_not_ready)(head, client)
+    return client
+
+
+def test_metrics_are_in_prometheus_text():
+    client = ask("/metrics")
+    assert client.status == 200
+    assert b"text/plain; version=" in client.lines
+    assert b"kasbah_kas_" in client.body
+    assert client.content_length == len(client.body)
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "body"),
+    [("", 200, b""), ("no address", 500, b"no address")],
+    ids=["ready", "not ready"],
+)
+def test_readiness_says_what_is_missing(why: str, status: int, body: bytes):
+    client = ask("/readiness", why)
+    assert (client.status, client.body) == (status, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/liveness?x=1", "GET", 200),
+        ("/liveness", "HEAD", 200),
+        ("/debug/pprof/", "GET", 404),
+        ("/metrics", "POST", 405),
+    ],
+)
+def test_nothing_else_is_answered(path: str, method: str, status: int):
+    client = ask(path, method=method)
+    assert client.status == status
+    assert client.said[-1] == "finish"
