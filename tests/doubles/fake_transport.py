@@ -39,6 +39,9 @@ class FakeTransport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        return self.closed or self.aborted
+
     def can_write_eof(self) -> bool:
         return self._can_half_close
 

@@ -107,8 +107,8 @@ def admit(raw: bytes, *, bodiless: bool, gzip_accepted: bool) -> ClientResponse:
         RefusedResponseError: it is not passed on.
     """
     if len(raw) <= http1.REMEMBERED_HEAD_BYTES:
-        return _remembered(raw, bodiless, gzip_accepted)
-    return _admit(raw, bodiless, gzip_accepted)
+        return _remembered(raw, bodiless=bodiless, gzip_accepted=gzip_accepted)
+    return _admit(raw, bodiless=bodiless, gzip_accepted=gzip_accepted)
 
 
 def admit_101(raw: bytes, upgrade: str, websocket_accept: bytes) -> bytes | None:
@@ -132,7 +132,7 @@ def admit_101(raw: bytes, upgrade: str, websocket_accept: bytes) -> bytes | None
     return switch + b"".join(kept) + b"\r\n"
 
 
-def _admit(raw: bytes, bodiless: bool, gzip_accepted: bool) -> ClientResponse:  # noqa: FBT001 - lru_cache's key
+def _admit(raw: bytes, *, bodiless: bool, gzip_accepted: bool) -> ClientResponse:
     head = _parse(raw)
     status = head.status
     if status < 200:

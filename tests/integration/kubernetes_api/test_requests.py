@@ -221,8 +221,7 @@ async def test_a_body_of_another_length_than_announced_breaks_the_connection_off
         stream.say(b"shor" + extra)
         if not extra:
             stream.say_end()
-        await client.head()
-        assert await client.rest() in {b"", b"shor"}
+        assert (await client.rest()).rpartition(b"\r\n\r\n")[2] in {b"", b"shor"}
 
 
 @pytest.mark.asyncio
