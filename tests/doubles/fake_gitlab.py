@@ -29,6 +29,7 @@ class FakeGitlab(httpx2.BaseTransport):
         self.projects: dict[int, Json] = {31: self._project(31, "ops/fleet")}
         self.groups: dict[int, Json] = {5: {"id": 5, "full_path": "ops", "name": "ops"}}
         self.users: dict[int, Json] = {4: {"id": 4, "username": "mia", "name": "Mia", "state": "active"}}
+        self.members: dict[int, Json] = {}
         self.access_tokens: dict[int, Json] = {}
         self.requests: list[tuple[str, str, Json]] = []
         self.page_size = 100
@@ -72,6 +73,9 @@ class FakeGitlab(httpx2.BaseTransport):
             ("POST", "/projects", self._create_project),
             ("GET", r"/projects/([^/]+)", lambda _, r: self._find(self.projects, "path_with_namespace", r)),
             ("DELETE", r"/projects/(\d+)", lambda _, i: self._remove(self.projects, i)),
+            ("GET", r"/(?:projects/31|groups/5)/members", lambda _: list(self.members.values())),
+            ("POST", r"/(?:projects/31|groups/5)/members", self._add_member),
+            ("DELETE", r"/projects/31/members/(\d+)", lambda _, i: self._remove(self.members, i)),
             ("GET", agents, lambda _: sorted(self.agents.values(), key=lambda agent: str(agent["name"]))),
             ("POST", agents, self._create_agent),
             ("DELETE", rf"{agents}/(\d+)", lambda _, i: self._remove(self.agents, i)),
@@ -108,6 +112,11 @@ class FakeGitlab(httpx2.BaseTransport):
         project = self._project(100 + len(self.projects), f"{group['full_path']}/{body['path']}")
         self.projects[project["id"]] = project
         return project
+
+    def _add_member(self, body: Json) -> Json:
+        member = {**self.users[body["user_id"]], "access_level": body["access_level"], "expires_at": None}
+        self.members[body["user_id"]] = member
+        return member
 
     def _create_agent(self, body: Json) -> Any:
         if any(agent["name"] == body["name"] for agent in self.agents.values()):

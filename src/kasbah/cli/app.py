@@ -21,6 +21,7 @@ _NOUNS: Final = {
     "project": "Projects, each with a Git repository.",
     "group": "Groups of projects.",
     "user": "People.",
+    "member": "Who may do what in a project or a group.",
     "token": "Personal access tokens.",
     "agent": "Agents, one for each cluster, and the kubeconfig that reaches it.",
 }

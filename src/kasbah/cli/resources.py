@@ -20,6 +20,11 @@ class User(Identified):
     state: NotRequired[str]
 
 
+class Member(User):
+    access_level: int
+    expires_at: NotRequired[str | None]
+
+
 class Group(Identified):
     full_path: str
     visibility: NotRequired[str]

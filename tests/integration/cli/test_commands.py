@@ -64,6 +64,16 @@ def test_a_new_person_may_not_do_what_the_administrator_may(root):
     assert "not allowed" in root.err
 
 
+def test_a_member_comes_and_goes(root, project):
+    name = f"u{uuid4().hex[:8]}"
+    root.kasbah("user", "create", name, "--email", f"{name}@example.org")
+
+    assert "maintainer" in root.kasbah("member", "add", name, "--project", project, "--role", "maintainer")
+    assert name in root.kasbah("member", "list", "--project", project, "-o", "name").splitlines()
+    root.kasbah("member", "remove", name, "--project", project, "--yes")
+    assert name not in root.kasbah("member", "list", "--project", project, "-o", "name").splitlines()
+
+
 def test_an_agent_lives_from_registration_to_deletion(root, project):
     at = ["--project", project]
 
