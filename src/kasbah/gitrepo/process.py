@@ -15,11 +15,12 @@ import os
 import resource
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from kasbah.errors import Bug
 from kasbah.gitrepo.configuration import environment
 from kasbah.gitrepo.errors import GitTimedOutError
 from kasbah.gitrepo.settings import GitSettings
@@ -89,12 +90,18 @@ class GitInput:
         self._stdin.close()
 
 
+Feed = Callable[[GitInput], Coroutine[Any, Any, None]]
+"""Writes a request into git."""
+Take = Callable[[bytes], Awaitable[None]]
+"""Gets git's output, piece by piece."""
+
+
 async def run_git(
     command: GitCommand,
     settings: GitSettings,
     *,
-    feed: Callable[[GitInput], Awaitable[None]],
-    take: Callable[[bytes], Awaitable[None]],
+    feed: Feed,
+    take: Take,
 ) -> GitExit:
     """Run one git to its end.
 
@@ -158,26 +165,20 @@ async def run_to_end(
         await _stop(process, hear_out=False)
 
 
-async def _converse(
-    process: Process, feed: Callable[[GitInput], Awaitable[None]], take: Callable[[bytes], Awaitable[None]]
-) -> GitExit:
+async def _converse(process: Process, feed: Feed, take: Take) -> GitExit:
     if process.stdin is None:
-        raise AssertionError("git was started without a pipe to its input")
+        raise Bug("git was started without a pipe to its input")
     git_input = GitInput(process.stdin)
     stdout = _pipe(process.stdout)
     async with asyncio.TaskGroup() as group:
         stderr = group.create_task(_tail(_pipe(process.stderr)))
-        feeding = group.create_task(_feed(feed, git_input))
+        feeding = group.create_task(feed(git_input))
         while data := await stdout.read(PIECE):
             await take(data)
         code = await process.wait()
         text = await stderr
         feeding.cancel()
     return GitExit(code=code, stderr=text)
-
-
-async def _feed(feed: Callable[[GitInput], Awaitable[None]], git_input: GitInput) -> None:
-    await feed(git_input)
 
 
 async def _tail(stderr: asyncio.StreamReader) -> str:
@@ -243,7 +244,7 @@ def _limit(pid: int, settings: GitSettings) -> None:
 
 def _pipe(pipe: asyncio.StreamReader | None) -> asyncio.StreamReader:
     if pipe is None:
-        raise AssertionError("git was started without this pipe")
+        raise Bug("git was started without this pipe")
     return pipe
 
 

@@ -25,6 +25,8 @@ from kasbah.gitrepo.errors import (
 )
 
 MAX_DEPTH: Final = 256
+_SHOWN: Final = 256
+"""How much of a path an error repeats."""
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _FLAGS = RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_DOTGIT
 _MAX_TREE_BYTES: Final = 16 << 20
@@ -99,14 +101,15 @@ def read_file_blocking(path: Path, commit_id: str, file: str, *, max_bytes: int)
         GitFailedError: the repository is damaged.
     """
     repository = _open(path)
+    shown = file[:_SHOWN]
     try:
         blob_id = _find_blob(repository, _tree_of(repository, commit_id), file)
         _, size = repository.odb.read_header(blob_id)
         if size > max_bytes:
-            raise FileTooLargeError(f"{file!r} has {size} bytes; at most {max_bytes} are taken")
+            raise FileTooLargeError(f"{shown!r} has {size} bytes; at most {max_bytes} are taken")
         _, content = repository.odb.read(blob_id)
     except (pygit2.GitError, KeyError) as error:
-        raise GitFailedError(f"{file!r} cannot be read from the repository") from error
+        raise GitFailedError(f"{shown!r} cannot be read from the repository") from error
     return content
 
 
@@ -129,26 +132,26 @@ def _find_blob(repository: pygit2.Repository, tree_id: pygit2.Oid, file: str) ->
     for directory in directories:
         entry = _entry(repository, tree_id, directory, file)
         if entry.filemode != FileMode.TREE:
-            raise NotRegularFileError(f"{directory!r} in {file!r} is not a directory")
+            raise NotRegularFileError(f"{directory[:_SHOWN]!r} in {file[:_SHOWN]!r} is not a directory")
         tree_id = entry.id
     entry = _entry(repository, tree_id, name, file)
     if entry.filemode not in {FileMode.BLOB, FileMode.BLOB_EXECUTABLE}:
-        raise NotRegularFileError(f"{file!r} is not a regular file")
+        raise NotRegularFileError(f"{file[:_SHOWN]!r} is not a regular file")
     return entry.id
 
 
 def _split(file: str) -> list[str]:
     parts = file.split("/")
     if len(parts) > MAX_DEPTH or any(part in {"", ".", ".."} or "\0" in part for part in parts):
-        raise FileNotFoundInCommitError(f"{file[:256]!r} is not a path within a repository")
+        raise FileNotFoundInCommitError(f"{file[:_SHOWN]!r} is not a path within a repository")
     return parts
 
 
 def _entry(repository: pygit2.Repository, tree_id: pygit2.Oid, name: str, file: str) -> pygit2.Object:
     _, size = repository.odb.read_header(tree_id)
     if size > _MAX_TREE_BYTES:
-        raise FileTooLargeError(f"a directory of {file!r} has too many entries to be read")
+        raise FileTooLargeError(f"a directory of {file[:_SHOWN]!r} has too many entries to be read")
     tree = repository[tree_id].peel(pygit2.Tree)
     if name not in tree:
-        raise FileNotFoundInCommitError(f"the commit has no file {file!r}")
+        raise FileNotFoundInCommitError(f"the commit has no file {file[:_SHOWN]!r}")
     return tree[name]

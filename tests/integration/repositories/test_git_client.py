@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kasbah.gitrepo import pkt_line
 from kasbah.hub.kas_client import GitPushEvent
-from tests.integration.repositories.conftest import PROJECT
+from tests.integration.repositories.conftest import PROJECT, http_get, http_post
 
 
 @pytest.mark.asyncio
@@ -193,3 +194,24 @@ async def _clone_with_commit(hosting, git, number: int) -> tuple[Path, str]:
     copy = git.home / f"copy-{number}"
     await git("clone", "-q", hosting.url(), str(copy))
     return copy, await git.commit(copy, f"file-{number}", b"%d" % number)
+
+
+@pytest.mark.asyncio
+async def test_the_very_bytes_of_fluxs_client_are_answered(host, git):
+    """go-git speaks version 0 only, sends credentials at once, and never offers thin-pack."""
+    async with host() as hosting:
+        work = await git.make_work()
+        await git.commit(work, "file", b"second")
+        commit = (await git("rev-parse", "HEAD", cwd=work)).strip()
+        await git("push", "-q", hosting.url(), "main", cwd=work)
+        listing = await http_get(hosting, "/group/sub/app.git/info/refs?service=git-upload-pack", owner=True)
+        assert f"{commit} refs/heads/main\n" in listing
+        assert " shallow " in listing
+        capabilities = "multi_ack_detailed side-band-64k ofs-delta agent=go-git/5.x shallow no-progress"
+        lines = [f"want {commit} {capabilities}\n", "deepen 1"]
+        wants = b"".join(pkt_line.encode(line.encode()) for line in lines)
+        request = wants + pkt_line.FLUSH + pkt_line.encode(b"done\n")
+        answer = await http_post(hosting, "/group/sub/app.git/git-upload-pack", request)
+    assert f"shallow {commit}".encode() in answer
+    assert b"0008NAK\n" in answer
+    assert b"\x01PACK\0\0\0\x02\0\0\0\x04" in answer  # one commit, one tree, two files: self-contained

@@ -33,7 +33,8 @@ class GitClient:
         self._send = send
         self._idle_s = idle_s
         self._body_ended = False
-        self.answering = False
+        self.status: int | None = None
+        """Of the answer, once it has begun."""
 
     async def body(self, *, encoding: str = "", max_bytes: int) -> AsyncIterator[bytes]:
         """The request's body, inflated if it is compressed, in pieces.
@@ -76,7 +77,7 @@ class GitClient:
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the answer's head."""
         pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        self.answering = True
+        self.status = status
         await self._deliver(
             {"type": "http.response.start", "status": status, "headers": [*pairs, *_NEVER_CACHE]}
         )

@@ -78,14 +78,14 @@ class Fetch:
         await self._client.gone()
 
     async def _take(self, data: bytes) -> None:
-        if not self._client.answering:
+        if self._client.status is None:
             await self._client.start(200, {"Content-Type": self._content_type})
             data = self._banner + data
         await self._client.write(data)
 
     async def _finish(self, ended: GitExit) -> None:
         log_ending(self._command, ended)
-        if not self._client.answering:
+        if self._client.status is None:
             if ended.code != 0:
                 raise GitFailedError("git could not serve the repository; see the hub's log")
             await self._client.start(200, {"Content-Type": self._content_type})
@@ -170,7 +170,7 @@ class Push:
         await self._pass_on(self._answer.feed(data))
 
     async def _pass_on(self, data: bytes) -> None:
-        if not self._client.answering:
+        if self._client.status is None:
             await self._client.start(200, {"Content-Type": "application/x-git-receive-pack-result"})
         if data:
             await self._client.write(data)
@@ -178,7 +178,7 @@ class Push:
     async def _conclude(self, ended: GitExit) -> None:
         answer = self._answer or PushAnswer(side_band=False)
         held = answer.held()
-        if ended.code != 0 and not held and not self._client.answering:
+        if ended.code != 0 and not held and self._client.status is None:
             raise GitFailedError("git could not take the push; see the hub's log")
         moved = answer.report().accepted if self._request.wants_report else await self._came_true()
         if moved:

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from urllib.parse import parse_qs
 
 import structlog
+from prometheus_client import Counter, Gauge
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,6 +52,15 @@ _PATH = re.compile(
 _LONGEST_PATH: Final = 1024
 _REALM: Final = {"WWW-Authenticate": 'Basic realm="GitLab"'}
 _BUSY_RETRY: Final = {"Retry-After": "10"}
+
+
+REQUESTS: Final = Counter(
+    "kasbah_hub_git_requests", "Requests of Git clients by how they were answered", ["status"]
+)
+RUNNING: Final = Gauge("kasbah_hub_git_exchanges", "Clones, fetches and pushes that run now")
+WAITING: Final = Gauge(
+    "kasbah_hub_git_exchanges_waiting", "Clones, fetches and pushes that wait for their turn"
+)
 
 
 class Accounts(Protocol):
@@ -117,6 +127,8 @@ class _GitApp:
             await self._answer(request, client)
         except ClientGoneError as error:
             _log.debug("git client left", reason=str(error))
+        finally:
+            REQUESTS.labels(str(client.status or "none")).inc()
 
     async def _answer(self, request: Request, client: GitClient) -> None:
         try:
@@ -125,7 +137,7 @@ class _GitApp:
             raise
         except Exception as error:
             status, text, headers = _refusal(error)
-            if client.answering:
+            if client.status:
                 # Too late for a status: only a broken connection says that the answer is not whole.
                 raise
             await client.answer(status, text, headers)
@@ -183,13 +195,15 @@ class _GitApp:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
+        with WAITING.track_inprogress():
+            try:
+                async with asyncio.timeout(self._repositories.settings.queue_s):
+                    await self._slots.acquire()
+            except TimeoutError as error:
+                raise BusyError from error
         try:
-            async with asyncio.timeout(self._repositories.settings.queue_s):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise BusyError from error
-        try:
-            yield
+            with RUNNING.track_inprogress():
+                yield
         finally:
             self._slots.release()
 
