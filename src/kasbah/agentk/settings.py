@@ -56,7 +56,9 @@ class ObservabilitySettings:
     address_given: bool = False
     """False: a taken port is not an error, because nobody asked for it."""
     certificate_file: Path | None = None
+    """A certificate, to answer over TLS (`--observability-cert-file`)."""
     key_file: Path | None = None
+    """Its key (`--observability-key-file`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,15 @@ class PodIdentity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentkSettings:
     token: Secret
+    """The agent's token, from `--token-file` or AGENTK_TOKEN."""
     tunnel: ReverseTunnelSettings
+    """How to reach kas."""
     kube: KubeFlags
+    """How to reach the API server: kubectl's flags."""
     observability: ObservabilitySettings
+    """Where probes and metrics answer."""
     pod: PodIdentity
+    """Which pod this is, by POD_NAMESPACE, POD_NAME and SERVICE_ACCOUNT_NAME."""
     drain_timeout_s: float = 10.0
     """After SIGTERM, how long running requests may go on, in seconds."""
 

@@ -102,9 +102,13 @@ class TlsSettings:
     ca_pem: bytes = b""
     """Empty: the system's roots."""
     certificate_pem: bytes = b""
+    """The client certificate with its chain; empty: none."""
     key_pem: bytes = field(default=b"", repr=False)
+    """The key of the client certificate."""
     insecure_skip_verify: bool = False
+    """Trust any certificate: for trials only."""
     server_name: str = ""
+    """The name the certificate must carry; empty: the host's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

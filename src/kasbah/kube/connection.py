@@ -239,7 +239,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._head_bytes(rest)
 
     def _final_head(self, head: ResponseHead, rest: bytes) -> None:
-        exchange = cast("Exchange", self._exchange)
+        exchange = self._exchange
+        if exchange is None:
+            return
         status = head.status
         if status == 101:
             self._open_pipe(head)
@@ -266,7 +268,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep_alive = False
 
     def _counted_bytes(self, data: bytes) -> None:
-        exchange = cast("Exchange", self._exchange)
+        exchange = self._exchange
+        if exchange is None:
+            return
         left = self._left - len(data)
         if left >= 0:
             self._left = left
@@ -327,8 +331,7 @@ class UpstreamConnection(asyncio.Protocol):
     # Ends
 
     def _finish(self, *, clean: bool) -> None:
-        exchange = cast("Exchange", self._exchange)
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
         if clean and self._keep_alive and not self._request_open:
             self._phase = _IDLE
             self._reused = True
@@ -336,7 +339,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._owner.release(self)
         else:
             self._close()
-        exchange.answer_ended()
+        if exchange is not None:
+            exchange.answer_ended()
 
     def _fail(self, error: UpstreamError, *, stale: bool = False) -> None:
         exchange, self._exchange = self._exchange, None

@@ -7,8 +7,7 @@ takes the other side along.
 
 from __future__ import annotations
 
-import enum
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from kasbah.agentk.kubernetes_api.upstream_request import CHUNKED, UpstreamRequest
 from kasbah.kit.secrets import scrub
@@ -32,15 +31,8 @@ class Connections(Protocol):
     def forget(self, exchange: Exchange) -> None: ...
 
 
-class Outcome(enum.Enum):
-    """How a request ended, for the metrics."""
-
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    UNREACHABLE = "unreachable"
-    FAILED = "failed"
-    DEADLINE = "deadline"
-    REFUSED = "refused"
+Outcome = Literal["completed", "cancelled", "unreachable", "failed", "deadline", "refused"]
+"""How a request ended, for the metrics."""
 
 
 class RelayOwner(Protocol):
@@ -103,7 +95,7 @@ class Relay:
 
     def head_received(self, head: bytes) -> None:
         del head
-        self._give_up(ResetCode.PROTOCOL, "kas sent a second head on one stream", Outcome.REFUSED)
+        self._give_up(ResetCode.PROTOCOL, "kas sent a second head on one stream", "refused")
 
     def data_received(self, data: bytes) -> None:
         if self._over or not data:
@@ -121,7 +113,7 @@ class Relay:
     def reset(self, code: int, message: str) -> None:
         del code, message  # whatever the reason, nobody wants the answer
         self._drop_upstream()
-        self._finish(Outcome.CANCELLED)
+        self._finish("cancelled")
 
     def writable(self) -> None:
         if self._connection is not None:
@@ -165,7 +157,7 @@ class Relay:
         if self._pipe:
             self._drop_upstream()
         self._connection = None
-        self._finish(Outcome.COMPLETED)
+        self._finish("completed")
 
     def exchange_failed(self, error: UpstreamError, *, stale: bool) -> None:
         self._connection = None
@@ -173,9 +165,9 @@ class Relay:
             self._retried = True
             self._owner.connections.acquire(self, fresh=True)
         elif isinstance(error, UnreachableError):
-            self._give_up(ResetCode.UPSTREAM_UNREACHABLE, str(error), Outcome.UNREACHABLE)
+            self._give_up(ResetCode.UPSTREAM_UNREACHABLE, str(error), "unreachable")
         else:
-            self._give_up(ResetCode.UPSTREAM_FAILED, str(error), Outcome.FAILED)
+            self._give_up(ResetCode.UPSTREAM_FAILED, str(error), "failed")
 
     def writing_paused(self) -> None:
         self._writing_paused = True
@@ -191,23 +183,21 @@ class Relay:
     def expire(self) -> None:
         """The deadline has passed."""
         if self._answered:
-            self._give_up(
-                ResetCode.CANCELLED, "one direction closed and the other is silent", Outcome.COMPLETED
-            )
+            self._give_up(ResetCode.CANCELLED, "one direction closed and the other is silent", "completed")
         else:
             text = f"the API server did not begin to answer within {self._request.deadline_s:g} s"
-            self._give_up(ResetCode.DEADLINE, text, Outcome.DEADLINE)
+            self._give_up(ResetCode.DEADLINE, text, "deadline")
 
     def stop(self) -> None:
         """The program goes down."""
-        self._give_up(ResetCode.CANCELLED, "agentk is stopping", Outcome.CANCELLED)
+        self._give_up(ResetCode.CANCELLED, "agentk is stopping", "cancelled")
 
     # The request's body
 
     def _hold(self, data: bytes) -> None:
         self._held_bytes += len(data)
         if self._held_bytes > MAX_HELD_BYTES:
-            self._give_up(ResetCode.PROTOCOL, "kas sent more than the stream's window", Outcome.REFUSED)
+            self._give_up(ResetCode.PROTOCOL, "kas sent more than the stream's window", "refused")
         elif self._held is None:
             self._held = [data]
         else:
@@ -239,7 +229,7 @@ class Relay:
             if self._left == 0:
                 connection.request_complete()
         else:
-            self._give_up(ResetCode.PROTOCOL, "kas sent more body than the head declares", Outcome.REFUSED)
+            self._give_up(ResetCode.PROTOCOL, "kas sent more body than the head declares", "refused")
             return
         if self._writing_paused:
             self._owed += size
@@ -256,12 +246,12 @@ class Relay:
             connection.write(b"0\r\n\r\n")
             connection.request_complete()
         elif self._left > 0:
-            self._give_up(ResetCode.PROTOCOL, "kas sent less body than the head declares", Outcome.REFUSED)
+            self._give_up(ResetCode.PROTOCOL, "kas sent less body than the head declares", "refused")
 
     def _end_pipe(self, connection: UpstreamConnection) -> None:
         if self._upstream_ended:
             self._drop_upstream()
-            self._finish(Outcome.COMPLETED)
+            self._finish("completed")
         elif not connection.end_pipe():
             self.deadline = self._owner.now() + LINGER_S
 
