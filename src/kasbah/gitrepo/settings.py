@@ -23,6 +23,8 @@ class GitSettings:
     """The largest request of a clone or fetch, after inflating: a list of wants and haves."""
     max_processes: int = 32
     """The most git processes serving at once; further requests wait, then are told to come back."""
+    max_processes_per_caller: int = 16
+    """The same for one user, or for everybody unknown at one address."""
     queue_s: float = 30
     """How long a request waits for its turn."""
     wall_s: float = 1800

@@ -7,18 +7,15 @@ taken literally: a project's path needs no percent-encoding, so an encoded one i
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,6 +37,7 @@ from kasbah.hub.repositories.client import ClientGoneError, GitClient
 from kasbah.hub.repositories.exchange import Fetch, Push
 from kasbah.hub.repositories.service import PushService
 from kasbah.hub.repositories.store import RepositoryStore
+from kasbah.hub.repositories.turns import BusyError, Turns
 from kasbah.kit.secrets import Secret
 
 _log = structlog.get_logger()
@@ -57,10 +55,6 @@ _BUSY_RETRY: Final = {"Retry-After": "10"}
 REQUESTS: Final = Counter(
     "kasbah_hub_git_requests", "Requests of Git clients by how they were answered", ["status"]
 )
-RUNNING: Final = Gauge("kasbah_hub_git_exchanges", "Clones, fetches and pushes that run now")
-WAITING: Final = Gauge(
-    "kasbah_hub_git_exchanges_waiting", "Clones, fetches and pushes that wait for their turn"
-)
 
 
 class Accounts(Protocol):
@@ -77,10 +71,6 @@ class Projects(Protocol):
     async def touch(self, project_id: int) -> None: ...
 
     async def set_default_branch(self, project_id: int, branch: str) -> None: ...
-
-
-class BusyError(PeerError):
-    """Too many clones and pushes are running; try again in a moment."""
 
 
 class NotGitError(Exception):
@@ -115,7 +105,12 @@ class _GitApp:
         self._accounts = accounts
         self._projects = projects
         self._pushes = pushes
-        self._slots = asyncio.Semaphore(repositories.settings.max_processes)
+        settings = repositories.settings
+        self._turns = Turns(
+            total=settings.max_processes,
+            per_caller=settings.max_processes_per_caller,
+            wait_s=settings.queue_s,
+        )
         self._swept: set[int] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,7 +142,8 @@ class _GitApp:
         if ask.redirect:
             await client.answer(301, f"Moved to {ask.redirect}", {"Location": ask.redirect})
             return
-        project = await self._authorise(request, ask)
+        authenticated = await self._authenticate(request)
+        project = await self._authorise(authenticated, ask)
         _check_content_type(request, ask)
         command = GitCommand(
             service=ask.service,
@@ -155,7 +151,7 @@ class _GitApp:
             advertise=ask.advertise,
             protocol=_protocol(request, ask),
         )
-        async with self._slot():
+        async with self._turns.turn(_caller(request, authenticated)):
             await self._converse(request, client, command, project)
 
     async def _converse(
@@ -171,8 +167,7 @@ class _GitApp:
             push = Push(self._repositories, client, command, project=project, service=self._pushes)
             await push.serve(encoding)
 
-    async def _authorise(self, request: Request, ask: _Ask) -> Project:
-        authenticated = await self._authenticate(request)
+    async def _authorise(self, authenticated: Authenticated | None, ask: _Ask) -> Project:
         user = authenticated.user if authenticated else None
         project = await self._projects.find_by_path(ask.project_path)
         if project is None:
@@ -192,20 +187,6 @@ class _GitApp:
         if header is None:
             return None
         return await self._accounts.authenticate_pat(_password(header))
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        with WAITING.track_inprogress():
-            try:
-                async with asyncio.timeout(self._repositories.settings.queue_s):
-                    await self._slots.acquire()
-            except TimeoutError as error:
-                raise BusyError from error
-        try:
-            with RUNNING.track_inprogress():
-                yield
-        finally:
-            self._slots.release()
 
     async def _sweep(self, project_id: int) -> None:
         # Once a repository and process: the locks of this process' own git runs are removed by git.
@@ -261,6 +242,13 @@ def _check_content_type(request: Request, ask: _Ask) -> None:
     expected = f"application/x-{ask.service}-request"
     if not ask.advertise and request.headers.get("content-type") != expected:
         raise NotGitError(415, f"A Git request has the content type {expected}.")
+
+
+def _caller(request: Request, authenticated: Authenticated | None) -> str:
+    """Who counts as one: a user, or everybody unknown at one address."""
+    if authenticated is not None:
+        return f"user {authenticated.user.id}"
+    return f"address {request.client.host}" if request.client else "nowhere"
 
 
 def _password(header: str) -> Secret:
