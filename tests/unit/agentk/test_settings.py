@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -149,3 +150,12 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         parse("--version")
     assert capsys.readouterr().out.startswith("agentk version v")
+
+
+def test_every_flag_and_variable_is_documented(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    shown = capsys.readouterr().out
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "agentk.md").read_text()
+    for word in re.findall(r"(?:^|[ ,])(--[a-z-]+|[A-Z_]+_[A-Z]+)", shown):
+        assert f"`{word}" in page or word in {"--help", "--version"}, word
