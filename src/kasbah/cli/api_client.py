@@ -143,7 +143,8 @@ def _refusal(host: Host, response: httpx2.Response) -> KasbahError:
             f"not allowed: {reason or 'forbidden'}; ask for a higher role, or a token with more scopes"
         )
     if status == 404:
-        return NotFoundError(reason or "not found")
+        where = response.request.url.path.removeprefix("/api/v4")
+        return NotFoundError(f"{reason or 'not found'}: {where}")
     if response.is_redirect:
         return UserError(f"{host.url} redirects elsewhere; log in with the URL it lives at")
     if status == 429:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from kasbah.cli.errors import UsageError
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|m|s)")
+_LONGEST = timedelta(days=36500)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -18,10 +19,10 @@ def parse_duration(text: str) -> timedelta:
     """A duration of days, hours, minutes and seconds."""
     if not re.fullmatch(f"(?:{_PART.pattern})+", text) or len(text) > 32:
         raise UsageError(f"{text!r} is not a duration; write it like 24h, 36h30m or 7d")
-    try:
-        return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(text)))
-    except OverflowError as error:
-        raise UsageError(f"{text!r} is longer than any token may live; write something like 24h") from error
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    if seconds > _LONGEST.total_seconds():
+        raise UsageError(f"{text!r} is longer than a century; write something like 24h")
+    return timedelta(seconds=seconds)
 
 
 def render_duration(duration: timedelta) -> str:

@@ -9,6 +9,7 @@ The kubectl credential plugin loads this module, so it imports the standard libr
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from kasbah.cli.errors import NotAllowedError, UsageError
 from kasbah.errors import UserError
 from kasbah.kit import private_file
 from kasbah.kit.secrets import Secret
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
 DEFAULT_URL = "https://127.0.0.1:8443"
 
@@ -123,7 +126,7 @@ def _only_a_token_given(environ: Mapping[str, str]) -> str:
 
 def _environment_token(environ: Mapping[str, str]) -> Secret | None:
     if token := environ.get("KASBAH_TOKEN", "").strip():
-        return Secret(token)
+        return parse_token(token, "KASBAH_TOKEN")
     if path := environ.get("KASBAH_TOKEN_FILE"):
         return read_token(Path(path))
     return None
@@ -141,10 +144,14 @@ def _trust_environment(host: Host, environ: Mapping[str, str]) -> Host:
 
 def read_token(path: Path) -> Secret:
     """A token out of a file; surrounding white space does not count."""
-    token = Secret(_read(path).strip())
-    if not token or len(token.reveal().split()) != 1:
-        raise UserError(f"{path} does not hold a token: one line with nothing else is expected")
-    return token
+    return parse_token(_read(path), str(path))
+
+
+def parse_token(text: str, source: str) -> Secret:
+    """A token as somebody gave it: it must fit into an HTTP header."""
+    if not _TOKEN.fullmatch(text.strip()):
+        raise UserError(f"{source} does not hold a token: one line of letters, digits and dashes is expected")
+    return Secret(text.strip())
 
 
 def read_ca(path: Path) -> str:

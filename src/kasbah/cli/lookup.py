@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from kasbah.cli.errors import NotFoundError
+from kasbah.cli.errors import NotFoundError, UsageError
 from kasbah.cli.resources import Agent, Group, Project, User
 
 if TYPE_CHECKING:
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 def escape(reference: str) -> str:
     """A path (`ops/fleet`) or id as one segment of a URL."""
-    return quote(reference, safe="")
+    if not reference.strip("/ "):
+        raise UsageError("a path or an id is needed, and it is empty")
+    return quote(reference.strip("/"), safe="")
 
 
 def find_project(api: ApiClient, reference: str) -> Project:
     """The project of a path or id."""
     try:
-        return api.get(f"/projects/{escape(reference.strip('/'))}", Project)
+        return api.get(f"/projects/{escape(reference)}", Project)
     except NotFoundError as error:
         raise NotFoundError(
             f"there is no project {reference!r} that this token may see; `kasbah project list` shows those it may"

@@ -45,6 +45,14 @@ def test_failures_have_exit_codes_of_their_own(kasbah, token, arguments, code):
     assert "glpat" not in kasbah.err
 
 
+@pytest.mark.parametrize("token", ["glpät", "glpat-a\nb", "x" * 100_000])
+def test_a_token_that_fits_no_header_is_one_line(kasbah, token):
+    kasbah.environ = {"KASBAH_TOKEN": token}
+
+    assert kasbah("whoami") == 1
+    assert kasbah.err.count("\n") == 1
+
+
 def test_a_file_that_cannot_be_written_is_one_line(kasbah, tmp_path):
     (tmp_path / ".config").write_text("")
 

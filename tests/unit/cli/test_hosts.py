@@ -109,7 +109,7 @@ def test_a_url_keeps_its_path_and_port():
     assert hosts.normalize_url("HTTP://Git.Example:8080/GitLab/") == "http://git.example:8080/GitLab"
 
 
-@pytest.mark.parametrize("content", ["", " \n", "two words", "glpat-a\nglpat-b"])
+@pytest.mark.parametrize("content", ["", " \n", "two words", "glpat-a\nglpat-b", "glpät", "x" * 5000])
 def test_a_token_file_holds_one_token(tmp_path, content):
     (tmp_path / "token").write_text(content)
 

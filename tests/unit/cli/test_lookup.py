@@ -6,7 +6,7 @@ import pytest
 
 from kasbah.cli import lookup
 from kasbah.cli.api_client import ApiClient
-from kasbah.cli.errors import NotFoundError
+from kasbah.cli.errors import NotFoundError, UsageError
 from kasbah.cli.hosts import Host
 from kasbah.kit.secrets import Secret
 from tests.doubles.fake_gitlab import TOKEN, URL, FakeGitlab
@@ -47,6 +47,12 @@ def test_an_unknown_agent_is_answered_with_those_there_are(api):
 def test_what_does_not_exist_is_named_with_the_next_command(api, find, text):
     with pytest.raises(NotFoundError, match=text):
         find(api, "nix")
+
+
+@pytest.mark.parametrize("reference", ["", "/", " "])
+def test_an_empty_reference_is_wrong_usage(api, reference):
+    with pytest.raises(UsageError, match="empty"):
+        lookup.find_project(api, reference)
 
 
 def test_paths_in_the_api_use_ids(api):

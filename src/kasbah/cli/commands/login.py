@@ -65,7 +65,7 @@ def _read_token(here: Terminal, token_file: Path | None, /, *, from_stdin: bool)
     text = here.stdin.readline() if from_stdin else here.ask_secret("Personal access token: ")
     if not text.strip():
         raise UsageError("no token was given")
-    return Secret(text.strip())
+    return hosts.parse_token(text, "the input")
 
 
 def _warn_of_plain_http(url: str, here: Terminal) -> None:

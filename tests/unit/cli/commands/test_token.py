@@ -38,3 +38,7 @@ def test_tokens_are_listed_and_revoked(kasbah):
     assert kasbah("token", "revoke", "1", "--yes") == 0
     assert kasbah.gitlab.access_tokens == {}
     assert kasbah("token", "revoke", "1", "--yes") == 3
+
+
+def test_a_token_for_longer_than_a_century_is_wrong_usage(kasbah):
+    assert kasbah("token", "create", "laptop", "--expires-in", "99999999d") == 2
