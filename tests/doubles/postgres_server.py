@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 
 def find_programs() -> Path | None:
     """The directory of initdb and pg_ctl, where Debian puts them or on the PATH."""
@@ -39,3 +41,16 @@ def running_server(programs: Path) -> Iterator[str]:
     finally:
         run(str(programs / "pg_ctl"), "-D", str(data), "-w", "-m", "immediate", "stop")
         shutil.rmtree(directory)
+
+
+def given_or_own() -> Iterator[str]:
+    """For a fixture: the URL in KASBAH_TEST_POSTGRES, or of a server of our own; skips where there is neither."""
+    given = os.environ.get("KASBAH_TEST_POSTGRES")
+    programs = find_programs()
+    if given:
+        yield given
+    elif programs is None:
+        pytest.skip("no PostgreSQL: set KASBAH_TEST_POSTGRES to a URL, or install Debian's postgresql")
+    else:
+        with running_server(programs) as url:
+            yield url

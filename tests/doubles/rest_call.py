@@ -1,4 +1,4 @@
-"""A request on its way to a handler, without a server."""
+"""A request on its way to a handler, and who may send it, without a server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from starlette.requests import Request
 
-from kasbah.hub.identity import Authenticated
+from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.rest.call import Call, Site
+from tests.doubles.git_accounts import FakeAccounts
 
 SITE = Site(
     external_url="https://hub.example/",
@@ -41,3 +42,13 @@ def make_call(
 ) -> Call:
     request = make_request(path=path, headers=headers)
     return Call(request=request, site=SITE, values=values or {}, authenticated=authenticated)
+
+
+class AccountsInMemory(FakeAccounts):
+    """People can be found too."""
+
+    async def find(self, user_id: int) -> User | None:
+        return next((user for user, _ in self.tokens.values() if user.id == user_id), None)
+
+    async def find_by_username(self, username: str) -> User | None:
+        return next((user for user, _ in self.tokens.values() if user.username == username), None)

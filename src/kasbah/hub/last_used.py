@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 _SHORTEST = timedelta(minutes=40)
 _SPREAD = timedelta(minutes=15)
-_MOST_TOKENS = 100_000
+_MOST_TOKENS = 20_000
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ import base64
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from kasbah.hub.database import Database, sqlite_url
 from kasbah.hub.migrations import migrate
 from kasbah.kit.secrets import Secret
 from tests.doubles.git_accounts import FakeKasClient
+from tests.doubles.postgres_server import given_or_own
 
 URL = "https://hub.example"
 KAS_KEY = secrets.token_bytes(32)
@@ -113,6 +115,22 @@ async def created(client: httpx2.AsyncClient, path: str, body: dict[str, Any]) -
     return answer.json()
 
 
+@asynccontextmanager
+async def running(app: HubApp, data_dir: Path) -> AsyncIterator[World]:
+    """The hub's life, from ready to cancelled."""
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(app.run(ready.set))
+        await ready.wait()
+        yield World(app, (data_dir / "root-token").read_text().strip())
+        task.cancel()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    yield from given_or_own()
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database at the newest revision, made once and copied for each test."""
@@ -135,10 +153,5 @@ def data_dir(tmp_path: Path, migrated: Path) -> Path:
 
 @pytest_asyncio.fixture
 async def world(data_dir: Path) -> AsyncIterator[World]:
-    app = create_app(settings(data_dir), FakeKasClient())
-    ready = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(app.run(ready.set))
-        await ready.wait()
-        yield World(app, (data_dir / "root-token").read_text().strip())
-        running.cancel()
+    async with running(create_app(settings(data_dir), FakeKasClient()), data_dir) as world:
+        yield world

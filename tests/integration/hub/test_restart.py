@@ -19,19 +19,15 @@ from kasbah.errors import UserError
 from kasbah.hub.app import create_app
 from tests.doubles.git_accounts import FakeKasClient
 from tests.integration.hub.conftest import World, settings
+from tests.integration.hub.conftest import running as started
 
 pytestmark = pytest.mark.asyncio
 
 
 @asynccontextmanager
 async def running(data_dir: Path) -> AsyncIterator[World]:
-    app = create_app(settings(data_dir), FakeKasClient())
-    ready = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(app.run(ready.set))
-        await ready.wait()
-        yield World(app, (data_dir / "root-token").read_text().strip())
-        task.cancel()
+    async with started(create_app(settings(data_dir), FakeKasClient()), data_dir) as world:
+        yield world
 
 
 async def test_the_first_start_makes_everything_from_an_empty_directory(tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,20 +11,12 @@ import pytest_asyncio
 from kasbah.hub.database import Database, sqlite_url
 from kasbah.hub.migrations.tables import metadata
 from tests.doubles.hub_services import HubServices
-from tests.doubles.postgres_server import find_programs, running_server
+from tests.doubles.postgres_server import given_or_own
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    given = os.environ.get("KASBAH_TEST_POSTGRES")
-    programs = find_programs()
-    if given:
-        yield given
-    elif programs is None:
-        pytest.skip("no PostgreSQL: set KASBAH_TEST_POSTGRES to a URL, or install Debian's postgresql")
-    else:
-        with running_server(programs) as url:
-            yield url
+    yield from given_or_own()
 
 
 @pytest_asyncio.fixture

@@ -157,7 +157,7 @@ def path_problems(path: str, parent: str = "") -> list[str]:
         return ["can't be blank"]
     if len(path) > LONGEST_PATH:
         return [f"is too long (maximum is {LONGEST_PATH} characters)"]
-    if len(parent) + 1 + len(path) > LONGEST_PATH:
+    if parent and len(parent) + 1 + len(path) > LONGEST_PATH:
         return [f"is too long with all its groups (maximum is {LONGEST_PATH} characters)"]
     problems = []
     if not _PATH.fullmatch(path) or ".." in path or path == "." or path.endswith((".git", ".atom", ".")):

@@ -5,27 +5,16 @@ from __future__ import annotations
 import pytest
 
 from kasbah.hub.errors import ForbiddenError, InsufficientScopeError, NotFoundError, UnauthenticatedError
-from kasbah.hub.identity import User
 from kasbah.hub.rest.access import API, API_OR_NOBODY
 from kasbah.hub.rest.credentials import Authenticator, bearer, find_credential
-from tests.doubles.git_accounts import FakeAccounts, make_user
-from tests.doubles.rest_call import make_request
+from tests.doubles.git_accounts import make_user
+from tests.doubles.rest_call import AccountsInMemory, make_request
 
 pytestmark = pytest.mark.asyncio
 
 
-class Accounts(FakeAccounts):
-    """People can be found too."""
-
-    async def find(self, user_id: int) -> User | None:
-        return next((user for user, _ in self.tokens.values() if user.id == user_id), None)
-
-    async def find_by_username(self, username: str) -> User | None:
-        return next((user for user, _ in self.tokens.values() if user.username == username), None)
-
-
-def accounts() -> Accounts:
-    known = Accounts()
+def accounts() -> AccountsInMemory:
+    known = AccountsInMemory()
     known.grant("admin", make_user(1, is_admin=True), "api", "sudo")
     known.grant("admin-api", make_user(1, is_admin=True), "api")
     known.grant("person", make_user(2), "api", "sudo")
