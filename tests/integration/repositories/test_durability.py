@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
-import signal
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,13 +104,8 @@ async def test_acknowledged_pushes_survive_the_death_of_everything(git, tmp_path
     acknowledged: list[str] = []
     work = await git.make_work()
     for _ in range(3):
-        server, port = await start_server(root)
-        async with asyncio.TaskGroup() as group:
-            pushing = group.create_task(push_until_it_fails(git, work, port, acknowledged))
-            await asyncio.sleep(0.7)
-            server.send_signal(signal.SIGKILL)
-            await server.wait()
-            await pushing
+        async with killed_after(0.7, root) as port:
+            await push_until_it_fails(git, work, port, acknowledged)
     store = RepositoryStore(root)
     assert acknowledged
     found = await store.resolve(PROJECT, [ref.encode() for ref in acknowledged])
@@ -128,7 +124,9 @@ async def push_until_it_fails(git, work: Path, port: int, acknowledged: list[str
         acknowledged.append(branch)
 
 
-async def start_server(root: Path) -> tuple[asyncio.subprocess.Process, int]:
+@contextlib.asynccontextmanager
+async def killed_after(seconds: float, root: Path) -> AsyncIterator[int]:
+    """The port of a server that gets SIGKILL after so long, and at the end of the block in any case."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -139,4 +137,12 @@ async def start_server(root: Path) -> tuple[asyncio.subprocess.Process, int]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    return process, int(await process.stdout.readline())
+    try:
+        port = int(await process.stdout.readline())
+        timer = asyncio.get_running_loop().call_later(seconds, process.kill)
+        yield port
+        timer.cancel()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
