@@ -57,6 +57,14 @@ AGENT_OPENS_PER_MINUTE: Final = 600
 
 _STREAM_HEADER: Final = 2  # kind and class, before the opening
 
+# Looked up per frame: plain numbers and a dictionary cost less than members of an enumeration.
+_OPEN, _HEAD, _DATA, _WINDOW = (
+    int(kind) for kind in (FrameType.OPEN, FrameType.HEAD, FrameType.DATA, FrameType.WINDOW)
+)
+_SMALL, _BULK = int(StreamClass.SMALL), int(StreamClass.BULK)
+_KINDS: Final = {int(kind): kind for kind in StreamKind}
+_CLASSES: Final = len(StreamClass)
+
 
 class Role(enum.Enum):
     AGENT = "agent"
@@ -211,7 +219,7 @@ class TunnelStream:
         handler = self._handler
         if handler is None:  # reset by a callback earlier in the same read
             return
-        if kind == FrameType.DATA:
+        if kind == _DATA:
             if value != self._received or self._peer_ended:
                 raise TunnelProtocolError(f"stream {self.stream_id}: data out of place at byte {value}")
             self._received += len(payload)
@@ -219,11 +227,11 @@ class TunnelStream:
                 raise TunnelProtocolError(f"stream {self.stream_id}: sent past its window")
             if payload:
                 handler.data_received(payload)
-        elif kind == FrameType.HEAD:
+        elif kind == _HEAD:
             if self._peer_ended or self._received:
                 raise TunnelProtocolError(f"stream {self.stream_id}: head out of place")
             handler.head_received(payload)
-        elif kind == FrameType.WINDOW:
+        elif kind == _WINDOW:
             if value > self._send_limit:
                 self._send_limit = value
                 if self._queue:
@@ -248,9 +256,7 @@ class TunnelStream:
             size = self._emit_opening(out)
         elif self._head is not None:
             head, self._head = self._head, None
-            out.append(
-                HEADER.pack(self.stream_id, len(head), FrameType.HEAD, self._end_flag_after_head(), 0) + head
-            )
+            out.append(HEADER.pack(self.stream_id, len(head), _HEAD, self._end_flag_after_head(), 0) + head)
             size = len(head)
         else:
             size = self._emit_data(out)
@@ -281,7 +287,7 @@ class TunnelStream:
         opening = self._opening or b""
         self._opening = None
         flags = self._end_flag_after_head() if self._head is None else 0
-        out.append(HEADER.pack(self.stream_id, len(opening), FrameType.OPEN, flags, 0) + opening)
+        out.append(HEADER.pack(self.stream_id, len(opening), _OPEN, flags, 0) + opening)
         return len(opening)
 
     def _emit_data(self, out: list[bytes | memoryview]) -> int:
@@ -298,16 +304,16 @@ class TunnelStream:
             data, size = b"", 0
         else:
             return 0
-        out.append(HEADER.pack(self.stream_id, size, FrameType.DATA, 0, self._sent))
+        out.append(HEADER.pack(self.stream_id, size, _DATA, 0, self._sent))
         self._queued -= size
         self._sent += size
         if self._must_say_end():
             self._end_sent = True
-            out[-1] = HEADER.pack(self.stream_id, size, FrameType.DATA, END, self._sent - size)
+            out[-1] = HEADER.pack(self.stream_id, size, _DATA, END, self._sent - size)
         if size:
             out.append(data)
-        if self._class == StreamClass.SMALL and self._sent > BULK_FROM:
-            self._class = StreamClass.BULK
+        if self._class == _SMALL and self._sent > BULK_FROM:
+            self._class = _BULK
         if self._wants_writable and self._queued < QUEUE_LIMIT // 2:
             self._wants_writable = False
             if self._handler is not None:
@@ -350,6 +356,7 @@ class NativeTunnel:
         self._flush_requested = False
         self._partial = bytearray()
         self._needed = 0
+        self._rest: tuple[int, int, int, int] | None = None
         self._peer_window = INITIAL_WINDOW
         self._next_id = 2 if role is Role.KAS else 1
         self._last_peer_id = 0
@@ -458,7 +465,7 @@ class NativeTunnel:
                 return
             data = bytes(self._partial)
             self._partial.clear()
-        position, end = 0, len(data)
+        position, end = self._rest_received(data), len(data)
         unpack = HEADER.unpack_from
         size = HEADER.size
         while end - position >= size:
@@ -466,8 +473,14 @@ class NativeTunnel:
             begin = position + size
             position = begin + length
             if position > end:
-                position = begin - size
-                self._needed = size + length
+                if kind == _DATA:
+                    # Not kept until it is whole: bulk goes on as it comes, copied once.
+                    self._rest = (stream_id, flags, value, length)
+                    self._rest_received(data[begin:])
+                    position = end
+                else:
+                    position = begin - size
+                    self._needed = size + length
                 break
             self._frame_received(kind, stream_id, flags, value, data[begin:position])
             if self.state is State.CLOSED:
@@ -477,14 +490,26 @@ class NativeTunnel:
         if position < end:
             self._partial += data[position:]
 
+    def _rest_received(self, data: bytes) -> int:
+        """Pass on what belongs to a DATA frame that has begun to arrive; how many bytes those are."""
+        if self._rest is None:
+            return 0
+        stream_id, flags, value, left = self._rest
+        piece = data[:left]
+        size = len(piece)
+        self._rest = (stream_id, flags, value + size, left - size) if size < left else None
+        if size:
+            self._frame_received(_DATA, stream_id, flags if size == left else 0, value, piece)
+        return size
+
     def _frame_received(self, kind: int, stream_id: int, flags: int, value: int, payload: bytes) -> None:
-        if self.state is State.GREETING and kind not in {FrameType.HELLO, FrameType.GOAWAY}:
+        stream = self._streams.get(stream_id)
+        if stream is not None and kind in _STREAM_FRAMES:
+            stream.frame_received(kind, flags, value, payload)
+        elif self.state is State.GREETING and kind not in {FrameType.HELLO, FrameType.GOAWAY}:
             raise TunnelProtocolError("a frame before the greeting")
-        if stream_id:
-            stream = self._streams.get(stream_id)
-            if stream is not None and kind in _STREAM_FRAMES:
-                stream.frame_received(kind, flags, value, payload)
-            elif kind == FrameType.OPEN:
+        elif stream_id:
+            if kind == _OPEN:
                 self._open_received(stream_id, flags, payload)
             else:
                 self._frame_for_no_stream(kind, stream_id)
@@ -531,24 +556,21 @@ class NativeTunnel:
             self._peer_opens += 1
             if self._peer_opens > AGENT_OPENS_PER_MINUTE:
                 raise TunnelProtocolError("the agent opens too many streams")
-        try:
-            kind, stream_class = StreamKind(payload[0]), StreamClass(payload[1])
-        except ValueError:
-            kind = None
-            stream_class = StreamClass.SMALL
+        kind, stream_class = _KINDS.get(payload[0]), payload[1]
+        if stream_class >= _CLASSES:
+            stream_class = _SMALL
         if kind is None or self.state is not State.OPEN:
             why = "an unknown kind of stream" if kind is None else "this end is draining"
             self.send_control(frame(FrameType.RESET, stream_id, why.encode(), value=ResetCode.REFUSED))
             return
         stream = TunnelStream(self, stream_id, stream_class, self._peer_window)
         self._streams[stream_id] = stream
-        accepting = _Accepting()
-        stream.open(accepting, None)
+        stream.open(_ACCEPTING, None)
         handler = self._owner.stream_opened(kind, payload[_STREAM_HEADER:], stream)
         if stream_id in self._streams:  # not already reset by its new owner
             stream.open(handler, None)
             if flags & END:
-                stream.frame_received(FrameType.DATA, END, 0, b"")
+                stream.frame_received(_DATA, END, 0, b"")
 
     def _frame_for_no_stream(self, kind: int, stream_id: int) -> None:
         if kind not in _STREAM_FRAMES:
@@ -616,7 +638,10 @@ class _Accepting:
     def writable(self) -> None: ...
 
 
-_STREAM_FRAMES: Final = frozenset({FrameType.HEAD, FrameType.DATA, FrameType.WINDOW, FrameType.RESET})
+_ACCEPTING: Final = _Accepting()
+_STREAM_FRAMES: Final = frozenset(
+    int(kind) for kind in (FrameType.HEAD, FrameType.DATA, FrameType.WINDOW, FrameType.RESET)
+)
 
 
 def _go_away_code(value: int) -> GoAwayCode:
