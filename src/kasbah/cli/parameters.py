@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,5 +29,14 @@ Output = Annotated[
 ]
 InProject = Annotated[
     str, Parameter(name=["--project", "-p"], help="The project: its path (ops/fleet) or its id.")
+]
+AgentName = Annotated[str, Parameter(name=["--agent", "-a"], help="Its name or id.")]
+"""By position or, as for glab, by name."""
+TokenFileOut = Annotated[
+    Path | None,
+    Parameter(
+        name=["--token-file-out", "--token-file"],
+        help="Write the token to this file, readable by you only, instead of the terminal.",
+    ),
 ]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")]

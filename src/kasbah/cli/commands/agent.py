@@ -20,7 +20,7 @@ from kasbah.cli.commands import agent_token, noun
 from kasbah.cli.durations import parse_duration, render_duration
 from kasbah.cli.hosts import Host
 from kasbah.cli.lookup import agent_path, agents_path, find_agent, find_project
-from kasbah.cli.parameters import Here, InProject, Output, Yes
+from kasbah.cli.parameters import AgentName, Here, InProject, Output, TokenFileOut, Yes
 from kasbah.cli.resources import Agent, AgentToken, Json, Metadata, Project
 from kasbah.cli.secret_file import SecretFile
 from kasbah.cli.terminal import Column, Terminal, text_of
@@ -48,7 +48,7 @@ def register(
     *,
     project: InProject,
     token_name: str = "kasbah",
-    token_file_out: Path | None = None,
+    token_file_out: TokenFileOut = None,
     output: Output = "table",
     here: Here,
 ) -> None:
@@ -57,7 +57,6 @@ def register(
     Args:
         name: Small letters, digits and dashes, at most 63.
         token_name: What the token is called.
-        token_file_out: Write the token to this file, readable by you only, instead of the terminal.
     """
     with SecretFile(token_file_out) as file, here.connect() as api:
         kas_address = api.get("/metadata", Metadata)["kas"]["externalUrl"] or ""
@@ -129,23 +128,15 @@ def list_(*, project: InProject, output: Output = "table", here: Here) -> None:
     here.show(found, output, _COLUMNS)
 
 
-def get(agent: str, /, *, project: InProject, output: Output = "table", here: Here) -> None:
-    """Show one agent.
-
-    Args:
-        agent: Its name or id.
-    """
+def get(agent: AgentName, *, project: InProject, output: Output = "table", here: Here) -> None:
+    """Show one agent."""
     with here.connect() as api:
         found = find_agent(api, project, agent)
     here.show(found, output, _COLUMNS)
 
 
-def delete(agent: str, /, *, project: InProject, yes: Yes = False, here: Here) -> None:
-    """Delete an agent and its tokens: its cluster is out of reach within ten seconds.
-
-    Args:
-        agent: Its name or id.
-    """
+def delete(agent: AgentName, *, project: InProject, yes: Yes = False, here: Here) -> None:
+    """Delete an agent and its tokens: its cluster is out of reach within ten seconds."""
     with here.connect() as api:
         found = find_agent(api, project, agent)
         here.confirm(f"delete the agent {found['name']} with its tokens", yes=yes)
@@ -154,8 +145,7 @@ def delete(agent: str, /, *, project: InProject, yes: Yes = False, here: Here) -
 
 
 def update_kubeconfig(
-    agent: str,
-    /,
+    agent: AgentName,
     *,
     project: InProject,
     use_context: Annotated[bool, Parameter(name=["--use-context", "-u"], negative="")] = False,
@@ -169,7 +159,6 @@ def update_kubeconfig(
     No token is written: kubectl calls `kasbah-credential`, which makes short-lived ones and keeps them in a cache.
 
     Args:
-        agent: Its name or id.
         use_context: Make it the current context.
         kubeconfig_file: The file to change instead of $KUBECONFIG or ~/.kube/config.
         token_expiry_duration: How long kubectl's tokens live: at least 24h.
@@ -246,19 +235,18 @@ def _plugin_path() -> str:
 
 
 def get_token(
-    agent: str,
-    /,
+    agent: AgentName,
     *,
-    project: str = "",
+    project: InProject = "",
     token_expiry_duration: str = "24h",
     check_revoked: Annotated[bool, Parameter(negative="")] = False,
     here: Here,
 ) -> None:
     """Print a credential for kubectl (an ExecCredential), from the cache or freshly made.
 
+    An agent's name needs --project; its id does not.
+
     Args:
-        agent: Its id, or its name together with --project.
-        project: The project: its path (ops/fleet) or its id.
         token_expiry_duration: How long the token lives: at least 24h.
         check_revoked: Ask whether the cached token was revoked before it is handed out.
     """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kasbah.cli.commands import noun
 from kasbah.cli.lookup import agent_path, find_agent
-from kasbah.cli.parameters import Here, InProject, Output, Yes
+from kasbah.cli.parameters import AgentName, Here, InProject, Output, TokenFileOut, Yes
 from kasbah.cli.resources import AgentToken
 from kasbah.cli.secret_file import SecretFile
 from kasbah.cli.terminal import Column, text_of
@@ -21,23 +19,20 @@ _COLUMNS = [
 
 
 def create(
-    agent: str,
-    /,
+    agent: AgentName,
     *,
     project: InProject,
     name: str = "kasbah",
     description: str = "",
-    token_file_out: Path | None = None,
+    token_file_out: TokenFileOut = None,
     output: Output = "table",
     here: Here,
 ) -> None:
     """Create a token for an agent; it is shown once. To rotate: create the second, deploy it, revoke the first.
 
     Args:
-        agent: Its name or id.
         name: What the token is called.
         description: A line for people.
-        token_file_out: Write it to this file, readable by you only, instead of the terminal.
     """
     with SecretFile(token_file_out) as file, here.connect() as api:
         found = find_agent(api, project, agent)
@@ -50,22 +45,17 @@ def create(
         here.hint("This is the only time the token is shown.")
 
 
-def list_(agent: str, /, *, project: InProject, output: Output = "table", here: Here) -> None:
-    """List an agent's active tokens.
-
-    Args:
-        agent: Its name or id.
-    """
+def list_(agent: AgentName, *, project: InProject, output: Output = "table", here: Here) -> None:
+    """List an agent's active tokens."""
     with here.connect() as api:
         tokens = list(api.iterate(f"{agent_path(find_agent(api, project, agent))}/tokens", AgentToken))
     here.show(tokens, output, _COLUMNS)
 
 
-def revoke(agent: str, token_id: int, /, *, project: InProject, yes: Yes = False, here: Here) -> None:
+def revoke(agent: AgentName, token_id: int, *, project: InProject, yes: Yes = False, here: Here) -> None:
     """Revoke an agent's token: an agentk connected with it is cut within ten seconds.
 
     Args:
-        agent: Its name or id.
         token_id: The token's id, from `kasbah agent token list`.
     """
     with here.connect() as api:

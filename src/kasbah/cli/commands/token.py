@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 from kasbah.cli.commands import noun
 from kasbah.cli.durations import parse_duration
 from kasbah.cli.lookup import find_user
-from kasbah.cli.parameters import Here, Output, Yes
+from kasbah.cli.parameters import Here, Output, TokenFileOut, Yes
 from kasbah.cli.resources import AccessToken, Json
 from kasbah.cli.secret_file import SecretFile
 from kasbah.cli.terminal import Column, text_of
@@ -33,7 +32,7 @@ def create(
     scope: Annotated[tuple[str, ...], Parameter(negative="")] = ("k8s_proxy",),
     user: str = "",
     expires_in: str = "30d",
-    token_file_out: Path | None = None,
+    token_file_out: TokenFileOut = None,
     output: Output = "table",
     here: Here,
 ) -> None:
@@ -47,7 +46,6 @@ def create(
         scope: api, read_api, read_user, read_repository, write_repository, k8s_proxy; may be repeated.
         user: For this person (administrators only).
         expires_in: How long it lives: 7d, 720h.
-        token_file_out: Write it to this new file, readable by you only, instead of the terminal.
     """
     end = (datetime.now(UTC) + parse_duration(expires_in) + timedelta(days=1)).date()
     body: Json = {"name": name, "scopes": list(scope), "expires_at": end.isoformat()}

@@ -120,6 +120,13 @@ def test_the_kubeconfig_calls_the_plugin_by_its_absolute_path(kasbah, tmp_path):
     assert "env" not in called
 
 
+def test_an_agent_can_be_named_as_for_glab(kasbah, tmp_path):
+    kasbah.gitlab.add_agent("prod")
+
+    assert kasbah("agent", "update-kubeconfig", "--agent", "7", "--project", "ops/fleet", "-u") == 0
+    assert (tmp_path / ".kube" / "config").exists()
+
+
 def test_files_named_by_the_environment_are_named_in_the_kubeconfig(kasbah, tmp_path):
     kasbah.gitlab.add_agent("prod")
     (tmp_path / "token").write_text("glpat-good")
