@@ -62,6 +62,7 @@ class ReverseTunnel:
         self._connections: set[KasConnection] = set()
         self._current: KasConnection | None = None
         self._up = asyncio.Event()
+        self._draining = False
         self.rpc = TunnelRpcClient(self._wait_for_tunnel)
         self._known_agent_id: int | None = None
 
@@ -94,7 +95,8 @@ class ReverseTunnel:
                 connection.close("agentk stops")
 
     async def drain(self, timeout_s: float) -> None:
-        """Ask kas for no new streams and wait until those that run are over, or the time is."""
+        """Ask kas for no new streams and wait until those that run are over, or the time is; nothing is dialled again."""
+        self._draining = True
         for connection in list(self._connections):
             connection.tunnel.go_away(GoAwayCode.DRAINING, "agentk stops")
         try:
@@ -106,6 +108,8 @@ class ReverseTunnel:
 
     async def _serve(self) -> None:
         """One connection, until it takes no more streams."""
+        if self._draining:
+            await asyncio.Event().wait()  # until cancelled: this pod wants no new work
         _dials.inc()
         connection = await self._open()
         self._current = connection
@@ -118,6 +122,8 @@ class ReverseTunnel:
             self._current = None
             self._up.clear()
             _connected.set(0)
+        if self._draining:
+            return
         if connection.closed.is_set() or connection.failure:
             raise PeerError(f"the tunnel to kas broke: {connection.failure or 'closed'}", retryable=True)
         _log.info("kas drains, dialling again")
