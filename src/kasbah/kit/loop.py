@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+from kasbah.kit import open_files
+
 T = TypeVar("T")
 
 
@@ -19,6 +21,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def run(main: Coroutine[object, object, T]) -> T:
-    """As `asyncio.run`, on the best loop there is."""
+    """As `asyncio.run`, on the best loop there is, with as many open files as we may have."""
+    open_files.raise_limit()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main)
