@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 from typing import Final
@@ -21,6 +22,7 @@ _TEXTS: Final = {
     errno.ETIMEDOUT: "connect: connection timed out",
     errno.EMFILE: "connect: too many open files",
 }
+_NUMBERS = re.compile(r"\[Errno ([0-9]{1,4})\]")
 
 
 class UpstreamError(PeerError):
@@ -50,6 +52,8 @@ def _reason(error: BaseException) -> str:
         return "i/o timeout"
     if isinstance(error, ConnectionError) and error.errno is None:
         return "connect: connection closed during the handshake"
-    if isinstance(error, OSError) and error.errno is not None:
-        return _TEXTS.get(error.errno, f"connect: {os.strerror(error.errno).lower()}")
+    numbers = _NUMBERS.findall(str(error))  # several addresses failed, each with its own
+    number = getattr(error, "errno", None) or (int(numbers[-1]) if numbers else None)
+    if number is not None:
+        return _TEXTS.get(number, f"connect: {os.strerror(number).lower()}")
     return f"connect: {error}"

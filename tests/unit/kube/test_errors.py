@@ -21,6 +21,7 @@ from kasbah.kube.errors import unreachable
         (ssl.SSLError(1, "x"), "tls: handshake failure: connection closed"),
         (ConnectionResetError(), "connect: connection closed during the handshake"),
         (OSError(errno.EACCES, "x"), "connect: permission denied"),
+        (OSError("Multiple exceptions: [Errno 1] a, [Errno 111] b"), "connect: connection refused"),
         (OSError("several addresses failed"), "connect: several addresses failed"),
     ],
 )
