@@ -49,6 +49,8 @@ CheckKas = Callable[[Request], None]
 
 
 class RestApi:
+    """The ASGI application of every route it is given."""
+
     def __init__(
         self, routes: Iterable[Route[Any]], site: Site, authenticator: Authenticator, check_kas: CheckKas
     ) -> None:

@@ -59,6 +59,8 @@ _FLUSH_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
+    """Everything a hub must be told; checked by `create_app`."""
+
     data_dir: Path
     """Repositories, the SQLite file and the first token lie here; it exists."""
     database_url: str | None = None

@@ -24,6 +24,8 @@ _SCOPE: Final = "The request requires higher privileges than provided by the acc
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
+    """What a client is told."""
+
     status: int
     body: object
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -14,6 +14,8 @@ UserState = Literal["active", "blocked"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
+    """A person with an account."""
+
     id: int
     username: str
     name: str
@@ -25,6 +27,8 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalAccessToken:
+    """A token without its value."""
+
     id: int
     user_id: int
     name: str

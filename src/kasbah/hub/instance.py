@@ -20,6 +20,8 @@ _KAS_NAMES: Final = {"external_url": "externalUrl", "external_k8s_proxy_url": "e
 
 
 class KasEntity(msgspec.Struct, frozen=True, rename=_KAS_NAMES, kw_only=True):
+    """Where kas is."""
+
     enabled: bool = True
     external_url: str
     external_k8s_proxy_url: str
@@ -27,6 +29,8 @@ class KasEntity(msgspec.Struct, frozen=True, rename=_KAS_NAMES, kw_only=True):
 
 
 class MetadataEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """The instance, as clients ask for it first."""
+
     version: str
     revision: str
     kas: KasEntity

@@ -19,6 +19,8 @@ class GitPushEvent:
 
 
 class KasClient(Protocol):
+    """What the hub may tell kas."""
+
     async def git_push(self, event: GitPushEvent) -> None:
         """Tell the agents that watch the project."""
 

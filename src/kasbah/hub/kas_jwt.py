@@ -27,9 +27,11 @@ _SECRET_BYTES: Final = 32
 
 
 class KasJwtCheck:
-    """Args:
-    secret: base64 of 32 bytes, as GitLab's `.gitlab_kas_secret` file holds them.
-    now: seconds since 1970.
+    """Lets kas in and nobody else.
+
+    Args:
+        secret: base64 of 32 bytes, as GitLab's `.gitlab_kas_secret` file holds them.
+        now: seconds since 1970.
     """
 
     def __init__(self, secret: Secret, now: Callable[[], float]) -> None:

@@ -73,6 +73,8 @@ class FullUser(PublicUser, frozen=True, kw_only=True):
 
 
 class TokenEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """A personal access token as clients see it; `token` only when it is made."""
+
     id: int
     name: str
     revoked: bool
@@ -105,6 +107,8 @@ class CreateUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateOwnToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person may make for themselves: tokens that open no REST route."""
+
     name: str
     scopes: list[_OwnScope]
     expires_at: date | None = None
@@ -132,6 +136,8 @@ class RotateToken(msgspec.Struct, frozen=True):
 
 
 class UsersRest:
+    """The routes about people."""
+
     def __init__(self, accounts: AccountService) -> None:
         self._accounts = accounts
 
@@ -183,6 +189,8 @@ class UsersRest:
 
 
 class TokensRest:
+    """The routes about personal access tokens."""
+
     def __init__(self, tokens: TokenService, last_used: LastUsed, clock: Clock) -> None:
         self._tokens = tokens
         self._last_used = last_used

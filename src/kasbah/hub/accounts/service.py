@@ -39,6 +39,8 @@ UserCreated = Callable[[AsyncConnection, User], Awaitable[None]]
 
 
 class AccountService:
+    """Users, and the check of their tokens."""
+
     def __init__(
         self, database: Database, clock: Clock, last_used: LastUsed, on_created: UserCreated
     ) -> None:

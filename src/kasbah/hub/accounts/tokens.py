@@ -20,6 +20,8 @@ _ROTATED_LIFE = timedelta(days=7)
 
 
 class TokenService:
+    """The life of personal access tokens; their check is the accounts' business."""
+
     def __init__(self, database: Database, clock: Clock, last_used: LastUsed) -> None:
         self._database = database
         self._clock = clock

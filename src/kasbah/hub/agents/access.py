@@ -40,8 +40,12 @@ class ProxyUser:
 
 
 class AccessService:
-    """Args:
-    share_anywhere: grants reach beyond the agent's top-level namespace (an instance setting of GitLab's).
+    """What configuration files grant, and to whom.
+
+    Args:
+        database: where the grants are kept.
+        clock: memberships end on a date.
+        share_anywhere: grants reach beyond the agent's top-level namespace (an instance setting of GitLab's).
     """
 
     def __init__(self, database: Database, clock: Clock, *, share_anywhere: bool = False) -> None:

@@ -47,12 +47,16 @@ _TOKEN_HEADERS = ("gitlab-agentk-api-request", "gitlab-agent-api-request")
 
 
 class GitalyInfo(msgspec.Struct, frozen=True):
+    """Where GitLab's kas would find Gitaly; empty, for ours asks the hub itself."""
+
     address: str = ""
     token: str = ""
     features: dict[str, str] = {}
 
 
 class GitalyRepository(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository in Gitaly's words; kas takes the project's path from it."""
+
     storage_name: str = "default"
     relative_path: str
     git_object_directory: str = ""
@@ -71,6 +75,8 @@ class GitalyRepository(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A project whose repository an agent may read."""
+
     project_id: int
     gitaly_info: GitalyInfo = GitalyInfo()
     gitaly_repository: GitalyRepository
@@ -78,6 +84,8 @@ class ProjectInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent behind a token."""
+
     project_id: int
     agent_id: int
     agent_name: str
@@ -96,6 +104,8 @@ class AgentConfiguration(msgspec.Struct, frozen=True):
 
 
 class AuthorizeProxyUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A person at the proxy: who is it, and may they use this agent?"""
+
     agent_id: int
     access_type: Literal["session_cookie", "personal_access_token"]
     access_key: str
@@ -132,6 +142,8 @@ class _AccessAs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxyUserEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who may use an agent; exactly one of the two ways is present."""
+
     agent: _ProxyAgent
     user: _ProxyUserName
     access_as: _AccessAs
@@ -153,6 +165,8 @@ def _shares(roles: tuple[RoleAt, ...]) -> _Shares:
 
 
 class AgentsInternal:
+    """The routes of kas about agents."""
+
     def __init__(
         self,
         agents: AgentService,

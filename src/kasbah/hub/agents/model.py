@@ -28,6 +28,8 @@ _NAME_RULE = "Name can contain only lowercase letters, digits, and '-', but cann
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
+    """A cluster, as its project knows it."""
+
     id: int
     project_id: int
     name: str
@@ -40,6 +42,8 @@ class Agent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentToken:
+    """A token of an agent; its value is known to the agent alone."""
+
     id: int
     agent_id: int
     name: str
@@ -52,6 +56,8 @@ class AgentToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAgentToken:
+    """What is asked for; `problems` says what is wrong with it."""
+
     name: str
     description: str | None
 

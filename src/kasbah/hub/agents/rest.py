@@ -23,6 +23,8 @@ from kasbah.kit.secrets import Secret
 
 
 class AgentEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent as clients see it: exactly these keys in this order."""
+
     id: int
     name: str
     config_project: ConfigProject
@@ -92,6 +94,8 @@ class TokenAddress(msgspec.Struct, frozen=True):
 
 
 class AgentsRest:
+    """The routes about agents and their tokens."""
+
     def __init__(
         self,
         agents: AgentService,

@@ -21,6 +21,8 @@ _ROW_NOT_WRITTEN_YET = 0
 
 
 class AgentService:
+    """The agents of projects."""
+
     def __init__(self, database: Database, clock: Clock, projects: ProjectService) -> None:
         self._database = database
         self._clock = clock

@@ -34,6 +34,8 @@ _log = structlog.get_logger()
 
 
 class AgentTokenService:
+    """The life of agent tokens, and their check."""
+
     def __init__(self, database: Database, clock: Clock, last_used: LastUsed) -> None:
         self._database = database
         self._clock = clock

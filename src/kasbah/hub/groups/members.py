@@ -28,6 +28,8 @@ class Place:
 
 
 class MembershipService:
+    """The members of groups, or of projects."""
+
     def __init__(self, database: Database, clock: Clock, store: MemberStore) -> None:
         self._database = database
         self._clock = clock

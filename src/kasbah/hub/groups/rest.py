@@ -29,6 +29,8 @@ def reference(text: str) -> int | str:
 
 
 class GroupEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """A group as clients see it."""
+
     id: int
     web_url: str
     name: str
@@ -58,6 +60,8 @@ class GroupEntity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """A member as clients see it: the user with a role."""
+
     id: int
     username: str
     name: str
@@ -105,6 +109,8 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class GroupsRest:
+    """The routes about groups."""
+
     def __init__(self, groups: GroupService) -> None:
         self._groups = groups
 

@@ -25,6 +25,8 @@ _ROW_NOT_WRITTEN_YET = 0
 
 
 class GroupService:
+    """Groups, users' namespaces, and roles in them."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock

@@ -18,6 +18,8 @@ _BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
+    """A project without its repository, which is found by its number."""
+
     id: int
     namespace_id: int
     name: str
@@ -35,6 +37,8 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProject:
+    """What is asked for; `problems` says what is wrong with it."""
+
     name: str
     path: str
     namespace_id: int | None = None

@@ -55,6 +55,8 @@ class ConfigProject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectEntity(ConfigProject, frozen=True, kw_only=True):
+    """A project as clients see it, with its addresses."""
+
     default_branch: str
     tag_list: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
@@ -101,6 +103,8 @@ class CreateProject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectsRest:
+    """The routes about projects."""
+
     def __init__(self, projects: ProjectService, groups: GroupService) -> None:
         self._projects = projects
         self._groups = groups

@@ -34,6 +34,8 @@ class RepositoryCreator(Protocol):
 
 
 class ProjectService:
+    """Projects, and roles in them."""
+
     def __init__(
         self, database: Database, clock: Clock, groups: GroupService, repositories: RepositoryCreator
     ) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
+    """What opens a route."""
+
     scopes: tuple[str, ...] = ()
     """Any one of these opens the route."""
     read_scopes: tuple[str, ...] = ()

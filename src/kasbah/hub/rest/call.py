@@ -26,6 +26,8 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
+    """A request whose caller is known."""
+
     request: Request
     site: Site
     values: Mapping[str, object]

@@ -37,6 +37,8 @@ class Accounts(Protocol):
 
 
 class Authenticator:
+    """Finds the caller of a request."""
+
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 

@@ -28,6 +28,8 @@ class Paginated(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
+    """A page within bounds."""
+
     number: int
     size: int
 

@@ -27,6 +27,8 @@ class NoParameters(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[P]):
+    """One row of the table of routes."""
+
     method: str
     path: str
     """Below /api/v4."""
@@ -38,6 +40,8 @@ class Route(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """A route that was found."""
+
     route: Route[Any]
     values: dict[str, str]
     """The path's parameters, decoded."""
@@ -51,6 +55,8 @@ class _Node:
 
 
 class Router:
+    """The table of routes, as a tree of segments."""
+
     def __init__(self, routes: Iterable[Route[Any]]) -> None:
         self._root = _Node()
         for route in routes:

@@ -54,6 +54,8 @@ class UsageMetrics(msgspec.Struct, frozen=True):
 
 
 class UsageInternal:
+    """The route of kas about usage."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
