@@ -42,7 +42,7 @@ async def agentk(*arguments: str, token: str = "glagent-abc") -> AsyncIterator[a
         ((KAS, SERVER, "--observability-listen-address=nonsense"), b"HOST:PORT"),
     ],
 )
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_what_cannot_be_used_is_said_and_ends_with_2(arguments: tuple[str, ...], words: bytes):
     async with agentk(*arguments) as program:
         _, said = await program.communicate()
@@ -51,7 +51,7 @@ async def test_what_cannot_be_used_is_said_and_ends_with_2(arguments: tuple[str,
     assert program.returncode == 2
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_a_signal_stops_it_with_0_though_kas_is_away():
     async with agentk(KAS, SERVER, PROBES) as program, asyncio.timeout(15):
         assert program.stderr is not None
@@ -61,7 +61,7 @@ async def test_a_signal_stops_it_with_0_though_kas_is_away():
         assert await program.wait() == 0
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_the_log_never_shows_the_token():
     async with agentk(KAS, SERVER, PROBES, token="glagent-very-secret") as program:
         assert program.stderr is not None
