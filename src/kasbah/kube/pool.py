@@ -48,6 +48,7 @@ class UpstreamPool:
         self._waiting_fresh: OrderedDict[Exchange, float] = OrderedDict()
         self._connections: set[UpstreamConnection] = set()
         self._dialling = 0
+        self._now = 0.0  # as of the last sweep: asking the clock costs a tenth of a small request
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -64,6 +65,7 @@ class UpstreamPool:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 while True:
+                    self._now = loop.time()
                     await asyncio.sleep(_SWEEP_S)
                     self.close_idle(loop.time() - self._settings.idle_timeout_s)
         finally:
@@ -110,7 +112,7 @@ class UpstreamPool:
         elif len(self._idle) >= self._settings.max_idle or self._tasks is None:
             connection.abort()
         else:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = self._now
             self._idle.append(connection)
 
     def discard(self, connection: UpstreamConnection) -> None:
