@@ -8,11 +8,19 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
+import uvloop
 
 from kasbah.kas.http_server.asgi import Application, AsgiBridge
 from kasbah.kas.http_server.exchange import Route
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.http_server.settings import HttpServerSettings
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Both loops must do: uvloop serves, asyncio is what is left without it."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Protocol
+from typing import Protocol, cast
 
 from kasbah.kas.http_server.settings import HttpServerSettings
 from kasbah.kit.tls_transport import TlsTransport
@@ -42,8 +42,8 @@ class Handshake(TlsTransport):
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         if self._owner.handshake_began(self):
             super().connection_made(transport)
-        elif isinstance(transport, asyncio.Transport):
-            transport.abort()
+        else:
+            cast("asyncio.Transport", transport).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._encrypted.clear()

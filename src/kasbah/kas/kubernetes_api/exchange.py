@@ -269,7 +269,7 @@ class ProxyExchange:
 
     def _opened(self, stream: Stream) -> None:
         self._stream = stream
-        if not self.open_ended:
+        if not self.open_ended or self._request.upgrade:
             self._client.set_deadline(self._owner.settings.head_timeout_s + 1)
         if self._head.has_body:
             self._client.accept_body()

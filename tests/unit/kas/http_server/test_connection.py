@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.connection import Connection
@@ -465,3 +468,58 @@ def test_proof_is_passed_on():
     scene = Scene()
     scene.connection.authenticated()
     assert scene.proved
+
+
+DIALOGUE = (
+    GET
+    + post(b"Content-Length: 5\r\n", b"hello")
+    + post(b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n3\r\n\r\n\r\r\n0\r\n\r\n")
+    + GET
+)
+
+
+class Echo(NullExchange):
+    """Answers with the body it was sent, once it is whole."""
+
+    def __init__(self, head: RequestHead, client: Client) -> None:
+        self.client, self.body = client, b""
+        if head.has_body:
+            client.accept_body()
+        else:
+            self.body_ended()
+
+    def body_received(self, data: bytes) -> None:
+        self.body += data
+
+    def body_ended(self) -> None:
+        self.client.start(b"HTTP/1.1 200 OK\r\n", len(self.body))
+        self.client.write(self.body)
+        self.client.finish()
+
+
+@given(st.lists(st.integers(0, len(DIALOGUE)), max_size=12))
+def test_the_answers_do_not_depend_on_how_the_requests_arrive(cuts):
+    scene = Scene()
+    scene.route = Echo
+    edges = [0, *sorted(cuts), len(DIALOGUE)]
+    answers = scene.receive(*(DIALOGUE[start:end] for start, end in pairwise(edges) if start < end))
+    assert answers.split(b"HTTP/1.1 200 OK\r\n") == [
+        b"",
+        b"Content-Length: 0\r\n\r\n",
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Content-Length: 8\r\n\r\nhello\r\n\r",
+        b"Content-Length: 0\r\n\r\n",
+    ]
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=200), max_size=5),
+    st.sampled_from([b"", GET[:-2], post(b"Transfer-Encoding: chunked\r\n")]),
+)
+def test_whatever_a_client_sends_the_machine_stands(parts, start):
+    scene = Scene()
+    scene.route = Echo
+    scene.receive(*([start] if start else []), *parts)
+    scene.pass_time(100)
+    scene.pass_time(100)
+    assert scene.transport.closed or scene.transport.aborted or scene.transport.half_closed

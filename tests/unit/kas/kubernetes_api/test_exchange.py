@@ -214,6 +214,7 @@ def test_the_answers_head_has_a_deadline_and_its_body_has_none():
     it.stream.say_head(OK)
     assert it.client.deadline_s == float("inf")
     assert Scene(WATCH).client.deadline_s == 0
+    assert Scene(EXEC, *SPDY).client.deadline_s == 91
 
 
 def test_a_deadline_that_passes_is_504():
