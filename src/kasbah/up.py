@@ -54,16 +54,23 @@ class UpSettings:
     """The flags of `kasbah up`, read and checked."""
 
     data: Path
+    """Where everything persistent lies."""
     http: tuple[str, int]
+    """The public surface without TLS."""
     https: tuple[str, int]
+    """The same surface with TLS; kubectl needs this one."""
     grpc: tuple[str, int]
     """Where agents may dial too; WebSockets for now."""
     observability: tuple[str, int] | None = None
     """Where `/metrics`, `/liveness` and `/readiness` are; None: the default address, if it is free."""
     external_url: str = ""
+    """What people and agents use when it is not the https address."""
     tls_cert: Path | None = None
+    """A certificate with its chain (PEM), instead of the local authority's."""
     tls_key: Path | None = None
+    """Its key."""
     hostnames: tuple[str, ...] = ()
+    """More names and addresses for the local authority's certificate."""
     database_url: Secret | None = None
     """PostgreSQL instead of SQLite; read from KASBAH_DATABASE_URL, because it holds a password."""
 

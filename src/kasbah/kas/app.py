@@ -42,6 +42,7 @@ class KasSettings:
     listens: Sequence[Listen]
     """Every address shows the same surface."""
     version: str
+    """Ours, as agents are told it."""
     agent_configuration: AgentConfigurationSettings = field(default_factory=AgentConfigurationSettings)
     observability: Listen | None = None
     """Where `/metrics`, `/liveness` and `/readiness` are; nowhere when None."""

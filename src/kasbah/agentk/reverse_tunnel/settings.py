@@ -11,6 +11,7 @@ from kasbah.agentk.reverse_tunnel.address import KasAddress, ProxySettings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReverseTunnelSettings:
     address: KasAddress
+    """Where kas is (`--kas-address`)."""
     ca_file: Path | None = None
     """PEM certificates to trust instead of the system's (`--kas-ca-cert-file`)."""
     insecure_skip_tls_verify: bool = False

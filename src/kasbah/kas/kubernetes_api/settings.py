@@ -32,6 +32,8 @@ class KubernetesApiSettings:
     max_requests_per_principal: int = 256
     """Requests of one person under way at once, open-ended ones apart."""
     max_requests_per_agent: int = 1024
+    """Requests to one agent under way at once, whoever asked, open-ended ones apart."""
     max_streams_per_principal: int = 16_384
     """Open-ended requests (watches, execs) of one person at once."""
     max_streams_per_agent: int = 32_768
+    """Open-ended requests to one agent at once."""
