@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.architecture.sources import ROOT, committed_text
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+PAGE_NAME = re.compile(r"[\w./-]*\w[.]md\b")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -22,6 +23,19 @@ def test_links_between_pages_lead_somewhere():
         if not re.match(r"[a-z]+:", target) and not _resolves(ROOT / page, target)
     ]
     assert not broken
+
+
+def test_source_cites_only_pages_of_this_repository():
+    pages = {Path(name).name for name in committed_text(".md")}
+    cited = [
+        f"{name}: {page}"
+        for name, text in committed_text(".py", ".proto", ".toml").items()
+        for page in PAGE_NAME.findall(text)
+        if Path(page).name not in pages
+    ]
+    assert not cited, (
+        "a reader has this repository and nothing else: say it here, or cite a published standard"
+    )
 
 
 def test_generated_reference_pages_are_what_the_source_says():

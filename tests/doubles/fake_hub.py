@@ -1,6 +1,6 @@
 """The internal API of a Git side in memory, as an HTTP transport: what kas asks, answered from a few dictionaries.
 
-Follows gitlab-agent-features.md section 2 and our two additions. `answer_with` makes the next answers of a route
+Follows GitLab's internal API and our two additions. `answer_with` makes the next answers of a route
 whatever a test wants, so broken peers are one line.
 """
 

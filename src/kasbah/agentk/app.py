@@ -1,7 +1,7 @@
 """Composes agentk; the only file that knows all of its parts.
 
 Parts start in stages and stop in the opposite order: first no new configuration comes and the pod leaves kas' list,
-then no new streams while the running ones finish, then the tunnel goes, then the modules (wire-protocol.md 6.2).
+then no new streams while the running ones finish, then the tunnel goes, then the modules.
 """
 
 from __future__ import annotations

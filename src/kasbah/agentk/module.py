@@ -1,7 +1,7 @@
 """What a module of agentk is: a name, a check of the configuration, and a life.
 
 The configuration comes from kas and changes while the agent runs. A module gets the newest whole value and reacts by
-comparing; values that were overtaken before it looked are never seen (wire-protocol.md 6.3). An error out of `run`
+comparing; values that were overtaken before it looked are never seen. An error out of `run`
 ends the process, and Kubernetes starts it again.
 """
 

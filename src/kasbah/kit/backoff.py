@@ -1,6 +1,6 @@
 """Back-off: how long to wait before trying again.
 
-One vocabulary for every loop (wire-protocol.md 6.1): B(initial, maximum, reset, factor, jitter). Pure: the time and
+One vocabulary for every loop: B(initial, maximum, reset, factor, jitter). Pure: the time and
 the randomness come in as arguments.
 """
 

@@ -19,7 +19,7 @@ _CREDENTIAL = re.compile(
     r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
-# Devise.friendly_token's alphabet: url-safe base64 with look-alikes replaced (gitlab-agent-features.md 1.2).
+# Devise.friendly_token's alphabet: url-safe base64 with look-alikes replaced.
 _LOOK_ALIKES = str.maketrans("lIO0", "sxyz")
 
 

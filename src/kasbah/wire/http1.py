@@ -1,6 +1,6 @@
 """HTTP/1.1 heads and chunked bodies, parsed strictly: what is ambiguous is refused, never repaired.
 
-httptools (llhttp) does the parsing; on top stand the checks it leaves to us (reliability-security.md 2.6.1 step 1),
+httptools (llhttp) does the parsing; on top stand the checks it leaves to us,
 so that no two parsers on a request's way can read one message in two ways. A head is a pure function of its bytes:
 `request_head` remembers the small ones, so a client that polls costs one look-up. Knows nothing of sockets, time or
 Kubernetes; used by the public server for every request, whoever answers it.

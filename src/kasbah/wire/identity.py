@@ -1,7 +1,7 @@
 """Who acts in the cluster: the agent itself, or an impersonated user.
 
-"Nobody" cannot be encoded: an empty user name is an error, and acting as the agent is a type of its own
-(reliability-security.md B6.2). The strings follow GitLab byte for byte (gitlab-agent-features.md 5.3).
+"Nobody" cannot be encoded: an empty user name is an error, and acting as the agent is a type of its own.
+The strings follow GitLab byte for byte.
 """
 
 from __future__ import annotations
@@ -59,5 +59,5 @@ def impersonation_headers(identity: Identity) -> tuple[tuple[bytes, bytes], ...]
 
 
 def _escape_extra_key(key: str) -> bytes:
-    """The API server lower-cases and percent-decodes the key, so every other byte goes as %XX (ecosystem.md B.3)."""
+    """The API server lower-cases and percent-decodes the key, so every other byte goes as %XX."""
     return b"".join(bytes([b]) if b in _TOKEN_BYTES else b"%%%02X" % b for b in key.lower().encode())

@@ -2,7 +2,7 @@
 
 The first frame of a stream carries the envelope and the cleaned request head as bytes; the answer's head comes back
 as bytes; bodies are raw. The envelope names the agent and the grant, and agentk refuses a stream meant for another
-agent (reliability-security.md 2.6.5). Layout: u16 length of the envelope, the envelope as MessagePack, the head.
+agent. Layout: u16 length of the envelope, the envelope as MessagePack, the head.
 """
 
 from __future__ import annotations

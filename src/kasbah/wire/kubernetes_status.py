@@ -1,6 +1,6 @@
 """Errors as Kubernetes prints them: `Status` objects in the media type the client takes.
 
-Byte for byte as GitLab's kas (interop-peers.md 4): compact JSON, indented for people (curl, browsers), YAML and
+Byte for byte as GitLab's kas: compact JSON, indented for people (curl, browsers), YAML and
 protobuf when asked for, and a plain 406 for whoever takes none of them. Pure; knows no HTTP but `Accept`.
 """
 

@@ -1,4 +1,4 @@
-"""What of a client's request goes on to a cluster, decided once and here (reliability-security.md 2.6.1).
+"""What of a client's request goes on to a cluster, decided once and here.
 
 In this order: the credential is taken out; everything that belongs to the connection goes; of the rest only what
 is on the list stays. The client may name no identity: a request with `Impersonate-*` or `X-Remote-*` is refused and
@@ -133,7 +133,7 @@ _remembered = lru_cache(maxsize=_REMEMBERED_REQUESTS)(clean)
 
 
 def _credential(headers: Headers) -> BearerCredential:
-    """GitLab's refusals, word for word (interop-peers.md 4)."""
+    """GitLab's refusals, word for word."""
     authorizations = [value for name, value in headers if name == b"authorization"]
     has_cookie = any(name == b"cookie" and _SESSION_COOKIE.search(value) for name, value in headers)
     if not authorizations:
@@ -209,7 +209,7 @@ def _forwarded(head: RequestHead, target: ApiTarget, upgrade: str) -> bytes:
 
 
 def _websocket_protocols(headers: Headers) -> bytes:
-    """The protocols offered, without a credential in a protocol's clothes (B1.8)."""
+    """The protocols offered, without a credential in a protocol's clothes."""
     offered = b",".join(value for name, value in headers if name == b"sec-websocket-protocol").split(b",")
     kept = [protocol.strip() for protocol in offered if protocol.strip()]
     return b", ".join(p for p in kept if not p.lower().startswith(_BEARER_PROTOCOL))

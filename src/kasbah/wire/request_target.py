@@ -1,6 +1,6 @@
 """What a Kubernetes API request asks for, by the bytes of its target that are forwarded.
 
-The grammar of reliability-security.md 2.6.2: what two readers could take for two different paths is refused, never
+The grammar: what two readers could take for two different paths is refused, never
 repaired. The classification follows the API server's own request info, so policy, audit and scheduling speak of the
 request the cluster will see. Pure; knows no header and no credential.
 """
@@ -31,7 +31,7 @@ _VERBS: Final = {
 }
 _STREAMED_SUBRESOURCES: Final = frozenset({"exec", "attach", "portforward", "proxy"})
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
-# Ours alone: they carry a browser's credential and never reach a cluster (wire-protocol.md 3.8.2).
+# Ours alone: they carry a browser's credential and never reach a cluster.
 _CREDENTIAL_KEYS: Final = frozenset({"gitlab-agent-id", "gitlab-csrf-token"})
 
 

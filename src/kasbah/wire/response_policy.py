@@ -1,4 +1,4 @@
-"""What of a cluster's answer reaches the client, decided once and here (reliability-security.md 2.6.3).
+"""What of a cluster's answer reaches the client, decided once and here.
 
 Headers by allow-list, our own security headers on every answer, no redirect, no bytes of the cluster's own framing.
 Pure; small heads that come again are remembered. The bodies are spliced elsewhere and are nobody's business here.

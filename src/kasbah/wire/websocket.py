@@ -1,6 +1,6 @@
 """RFC 6455 as a byte pipe: what both tunnels ride on.
 
-A WebSocket carries any byte stream through any proxy; message boundaries mean nothing here (wire-protocol.md 1.2). This
+A WebSocket carries any byte stream through any proxy; message boundaries mean nothing here. This
 engine cuts what arrives into the payload of binary messages and answers pings; it knows no sockets. Compression is
 never negotiated. Our own agent masks with the key zero: legal, and no work on either side.
 

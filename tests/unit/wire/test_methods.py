@@ -1,4 +1,4 @@
-"""The calls' names and messages, against GitLab's descriptors and golden vectors (wire-protocol.md 11.1)."""
+"""The calls' names and messages, against GitLab's descriptors and golden vectors."""
 
 from __future__ import annotations
 

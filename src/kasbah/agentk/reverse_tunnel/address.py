@@ -53,7 +53,7 @@ class ProxySettings:
 
 
 def parse_kas_address(text: str) -> KasAddress:
-    """Read `ws://host[:port][/path]` or `wss://…` (wire-protocol.md 1.1).
+    """Read `ws://host[:port][/path]` or `wss://…`.
 
     Raises:
         UserError: another scheme, or not an address.

@@ -26,7 +26,7 @@ from kasbah.hub.rest.reply import Reply
 from kasbah.hub.rest.router import Route
 
 LARGEST_FILE: Final = 5 << 20
-"""What one answer may hold, whatever kas asks for (reliability-security.md 2.6.9, manifests)."""
+"""What one answer may hold, whatever kas asks for."""
 
 
 class FindProject(Protocol):

@@ -1,4 +1,4 @@
-"""The limits of the public server (reliability-security.md 2.6.9); each is enforced by `connection` or `server`."""
+"""The limits of the public server; each is enforced by `connection` or `server`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JWT by which the Git side knows that kas is calling (wire-protocol.md 2.2).
+"""The JWT by which the Git side knows that kas is calling.
 
 Signing costs tens of microseconds, so a token is used again for a while; it always has most of its life before it.
 """

@@ -1,6 +1,6 @@
 """A grant: the proof that a principal may use an agent, and the only key to a stream of its tunnel.
 
-Made by `authorizer` and nowhere else (reliability-security.md 2.6.5). What agentk must know of it is encoded once and
+Made by `authorizer` and nowhere else. What agentk must know of it is encoded once and
 put before every request of the grant.
 """
 

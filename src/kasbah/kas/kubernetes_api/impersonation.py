@@ -1,4 +1,4 @@
-"""As whom a person acts in the cluster: GitLab's strings, byte for byte (gitlab-agent-features.md 5.3)."""
+"""As whom a person acts in the cluster: GitLab's strings, byte for byte."""
 
 from __future__ import annotations
 

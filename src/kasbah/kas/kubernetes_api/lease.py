@@ -2,7 +2,7 @@
 
 Every watch, followed log and exec holds a lease. Each credential with leases is authorised again every few seconds; a
 refusal, or another identity than the stream runs under, cuts its streams at once, and silence of the Git side cuts
-them when the lease has run out (reliability-security.md 2.6.6: within ten seconds).
+them when the lease has run out (within ten seconds).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many requests one person and one agent may have under way (reliability-security.md 2.6.9)."""
+"""How many requests one person and one agent may have under way."""
 
 from __future__ import annotations
 

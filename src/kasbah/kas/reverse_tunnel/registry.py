@@ -1,7 +1,7 @@
 """Which agents can be reached through this process, and the only way to reach one.
 
-A stream is obtained with a grant and in no other way: the agent that serves a request is the agent in the grant
-(reliability-security.md S-2). Several pods of one agent share the work: the least loaded connection is taken.
+A stream is obtained with a grant and in no other way: the agent that serves a request is the agent in the grant.
+Several pods of one agent share the work: the least loaded connection is taken.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing is kept for a connection before its token was found good but the connection itself, and that for ten seconds
 at most. A token is checked again every few seconds while a pod is connected; when it is revoked the transport is
-closed and what runs through it fails at once (reliability-security.md 2.6.6).
+closed and what runs through it fails at once.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class ReverseTunnelServer:
         subprotocol = NATIVE_SUBPROTOCOL if NATIVE_SUBPROTOCOL in offered else None
         transport.write(upgrade_response(key, subprotocol, f"kasbah-kas/{self._version}"))
         if subprotocol is None:
-            # As GitLab's kas: accept first, then say what is missing (wire-protocol.md 1.2).
+            # As GitLab's kas: accept first, then say what is missing.
             transport.write(close_frame(PROTOCOL_ERROR, f"offer {NATIVE_SUBPROTOCOL}", masked=False))
             transport.close()
             return
