@@ -263,31 +263,22 @@ class Connection(asyncio.Protocol):
             self._last_request = True
             framing += b"Connection: close\r\n"
         head = b"%b%b\r\n" % (lines, framing)
-        if self._answer_left > 0:
-            self._unsent_head = (
-                head  # a length was announced, so the body follows at once: one write, one TLS record
-            )
-        else:
+        if self._answer_left == 0 or self._exchange is None or self._exchange.open_ended:
             self._transport.write(head)
+        else:
+            self._unsent_head = head  # goes out with what follows at once: one system call, one TLS record
 
     def write(self, data: bytes) -> bool:
         left = self._answer_left
         if self._closing or not data:
             return self.writable
-        if self._unsent_head:
-            head, self._unsent_head = self._unsent_head, b""
-            if len(data) <= _COALESCED_BYTES:
-                data = head + data
-                left += len(head)
-            else:
-                self._transport.write(head)
         if left == _CHUNKED:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._say(b"%x\r\n%b\r\n" % (len(data), data))
         elif left >= len(data):
             self._answer_left = left - len(data)
-            self._transport.write(data)
+            self._say(data)
         elif left in {_RAW, _UNTIL_CLOSE}:
-            self._transport.write(data)
+            self._say(data)
         else:
             self.cut()  # more than was announced
         return self.writable
@@ -297,7 +288,7 @@ class Connection(asyncio.Protocol):
             return
         left = self._answer_left
         if left == _CHUNKED:
-            self._transport.write(b"0\r\n\r\n")
+            self._say(b"0\r\n\r\n")
         elif left == _RAW:
             self._exchange = None
             self._close()
@@ -305,6 +296,8 @@ class Connection(asyncio.Protocol):
         elif left > 0 or left == _NOT_STARTED:
             self.abort()  # less than was announced
             return
+        elif self._unsent_head:
+            self._say(b"")  # an empty answer that ends with the connection
         self._exchange_due = _NEVER
         if self._body_done:
             self._exchange = None
@@ -342,6 +335,17 @@ class Connection(asyncio.Protocol):
         self._owner.forget(self)
         received, self._held = self._held, b""
         return Upgrade(self._head, self._transport, received)
+
+    def _say(self, data: bytes) -> None:
+        """Write, with the head in front if it has not gone yet."""
+        head = self._unsent_head
+        if head:
+            self._unsent_head = b""
+            if len(data) > _COALESCED_BYTES:
+                self._transport.write(head)
+            else:
+                data = head + data
+        self._transport.write(data)
 
     # Requests.
 

@@ -29,11 +29,12 @@ class Router:
         path = target.partition(b"?")[0]
         if path == PROXY_PREFIX[:-1]:
             return self._proxy(head, client)
-        if path in {AGENT_PATH, AGENT_PATH[:-1]} and _asks_for_websocket(head):
+        if path in {AGENT_PATH, AGENT_PATH[:-1]} and asks_for_websocket(head):
             self._agent_upgrade(head, client.take_over())
             return NullExchange()
         return self._application(head, client)
 
 
-def _asks_for_websocket(head: RequestHead) -> bool:
+def asks_for_websocket(head: RequestHead) -> bool:
+    """Whether the request opens a WebSocket handshake; its details are the taker's to check."""
     return head.method == b"GET" and head.upgrade.lower() == b"websocket" and not head.has_body
