@@ -285,11 +285,11 @@ class World:
         }
         (self.directory / "kubeconfig").write_text(json.dumps(config))
 
-    def wait_for_agent(self, timeout_s: float = 15) -> float:
+    def wait_for_agent(self, timeout_s: float = 15, extra: Sequence[str] = ()) -> float:
         """Until kubectl is answered through the tunnel; how long that took, in seconds."""
         began = time.monotonic()
         while True:
-            answer = self.kubectl("get", "--raw", "/version", check=False)
+            answer = self.kubectl(*extra, "get", "--raw", "/version", check=False)
             if answer.returncode == 0:
                 return time.monotonic() - began
             if time.monotonic() - began > timeout_s:

@@ -19,7 +19,7 @@ from kasbah.kas.agent_registrar import rpc as agent_registrar
 from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
 from kasbah.kas.http_server.asgi import Application, AsgiBridge
 from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
-from kasbah.kas.http_server.router import PROXY_PREFIX, Router
+from kasbah.kas.http_server.router import PROXY_PREFIX, Router, asks_for_websocket
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
@@ -39,10 +39,16 @@ _log = structlog.get_logger()
 class KasSettings:
     """What kas is told by whoever composes it."""
 
-    listens: Sequence[Listen]
-    """Every address shows the same surface."""
     version: str
     """Ours, as agents are told it."""
+    listens: Sequence[Listen] = ()
+    """Addresses that show everything: agents, the Kubernetes API below `PROXY_PREFIX`, the application."""
+    agent_listens: Sequence[Listen] = ()
+    """Addresses for agents only, whatever the path, as GitLab's kas has them."""
+    kubernetes_api_listens: Sequence[Listen] = ()
+    """Addresses for the Kubernetes API only, below `kubernetes_api_prefix`."""
+    kubernetes_api_prefix: bytes = PROXY_PREFIX
+    """With a slash at both ends."""
     agent_configuration: AgentConfigurationSettings = field(default_factory=AgentConfigurationSettings)
     observability: Listen | None = None
     """Where `/metrics`, `/liveness` and `/readiness` are; nowhere when None."""
@@ -78,14 +84,23 @@ class Kas:
         self._server = HttpServer(settings.listens, _not_yet)
         self._bridge = AsgiBridge(application, self._server.clock)
         self._proxy = KubernetesApiProxy(
-            hub, registry, self._server.clock, prefix=PROXY_PREFIX, settings=settings.kubernetes_api
-        )
-        self._probes = HttpServer(
-            [settings.observability] if settings.observability else [], Probes(self._why_not_ready)
+            hub,
+            registry,
+            self._server.clock,
+            prefix=settings.kubernetes_api_prefix,
+            settings=settings.kubernetes_api,
         )
         self._server.route = Router(
             proxy=self._proxy.exchange, agent_upgrade=self._tunnels.accept, application=self._bridge.exchange
         )
+        probes = [settings.observability] if settings.observability else []
+        self._servers = [
+            self._server,
+            HttpServer(settings.agent_listens, self._agents_only),
+            HttpServer(settings.kubernetes_api_listens, self._proxy.exchange),
+            HttpServer(probes, Probes(self._why_not_ready)),
+        ]
+        self._not_bound = len(self._servers)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -98,18 +113,31 @@ class Kas:
         Raises:
             OSError: an address cannot be bound.
         """
+
+        def bound() -> None:
+            self._not_bound -= 1
+            if not self._not_bound:
+                ready()
+
         async with (
-            alongside(self._tunnels.run(), self._bridge.run(), self._proxy.run(), self._probes.run()),
-            alongside(self._server.run(ready)),
+            alongside(self._tunnels.run(), self._bridge.run(), self._proxy.run()),
+            alongside(*(server.run(bound) for server in self._servers)),
         ):
             await stop.wait()
             _log.info("draining")
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._server.drain())
                 tasks.create_task(self._tunnels.drain())
+                for server in self._servers:
+                    tasks.create_task(server.drain())
 
     def _why_not_ready(self) -> str:
-        return "" if self.addresses else "the public addresses are not bound yet"
+        return "not every address is bound yet" if self._not_bound else ""
+
+    def _agents_only(self, head: RequestHead, client: Client) -> Exchange:
+        if asks_for_websocket(head):
+            self._tunnels.accept(head, client.take_over())
+            return NullExchange()
+        return self._bridge.exchange(head, client)
 
 
 def _not_yet(_head: RequestHead, client: Client) -> Exchange:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, Literal
 
 import structlog
 
 from kasbah.kit.secrets import scrub
 
-LEVELS: Final = {
+Level = Literal["debug", "info", "warn", "error"]
+
+LEVELS: Final[Mapping[Level, int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
 _MAX_VALUE = 8192
-
-Level = Literal["debug", "info", "warn", "error"]
 
 
 def _scrub_values(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

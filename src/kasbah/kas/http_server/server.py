@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import ssl
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,8 @@ class Listen:
     port: int
     """0 lets the system choose."""
     tls: ssl.SSLContext | None = None
+    sockets: Sequence[socket.socket] = ()
+    """Bound to it already by whoever composes us; they are closed when we stop."""
 
 
 def make_tls_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
@@ -89,24 +92,19 @@ class HttpServer:
         Raises:
             OSError: an address cannot be bound.
         """
-        loop = asyncio.get_running_loop()
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             stack.callback(self._cut_all)
+            stack.callback(self._close_servers)
             for listen in self._listens:
-                server = await loop.create_server(
-                    self._protocol_factory(listen), listen.host, listen.port, backlog=_BACKLOG
-                )
-                stack.callback(server.close)
-                self._servers.append(server)
-                self.addresses.append(server.sockets[0].getsockname()[:2])
+                servers = await self._serve(listen)
+                self.addresses.append(servers[0].sockets[0].getsockname()[:2])
             ready()
             await self._keep_time()
 
     async def drain(self) -> None:
         """Accept nothing new, close what is idle, and wait for what runs, at most `settings.drain_s`."""
         self._draining = True
-        for server in self._servers:
-            server.close()
+        self._close_servers()
         for connection in list(self._connections):
             connection.drain()
         if not self._connections:
@@ -191,6 +189,21 @@ class HttpServer:
         if tls is None:
             return lambda: Connection(self)
         return lambda: Handshake(tls, Connection(self, secure=True), self)
+
+    async def _serve(self, listen: Listen) -> list[asyncio.Server]:
+        loop, factory = asyncio.get_running_loop(), self._protocol_factory(listen)
+        if listen.sockets:
+            servers = [
+                await loop.create_server(factory, sock=bound, backlog=_BACKLOG) for bound in listen.sockets
+            ]
+        else:
+            servers = [await loop.create_server(factory, listen.host, listen.port, backlog=_BACKLOG)]
+        self._servers += servers
+        return servers
+
+    def _close_servers(self) -> None:
+        for server in self._servers:
+            server.close()
 
     async def _keep_time(self) -> None:
         loop = asyncio.get_running_loop()

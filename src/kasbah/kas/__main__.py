@@ -1,0 +1,146 @@
+"""The program `kas`: a configuration file in, an exit code out. Beside a Git side elsewhere; `kasbah up` needs it not."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import structlog
+
+from kasbah import __version__
+from kasbah.errors import KasbahError, UserError
+from kasbah.kas import configuration_file
+from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
+from kasbah.kas.app import Kas, KasSettings
+from kasbah.kas.configuration_file import ConfigurationFile, ListenSection
+from kasbah.kas.http_server.server import Listen, make_tls_context
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kit import logs, loop
+from kasbah.kit.secrets import scrub
+
+_log = structlog.get_logger()
+
+EXIT_FAILED = 1
+EXIT_UNUSABLE = 2
+_DEFAULT_AGENTS = "127.0.0.1:8150"
+_DEFAULT_KUBERNETES_API = "0.0.0.0:8154"
+_DEFAULT_OBSERVABILITY = "127.0.0.1:8151"
+_DESCRIPTION = """\
+kas accepts the connections of agents and serves the Kubernetes API of their clusters to whoever the Git side allows.
+On one machine, `kasbah up` runs it together with a Git side of ours and needs no file."""
+
+
+def main() -> None:
+    """Run kas until SIGTERM or SIGINT, which drain."""
+    parser = argparse.ArgumentParser(prog="kas", description=_DESCRIPTION)
+    parser.add_argument(
+        "--configuration-file",
+        type=Path,
+        required=True,
+        help="YAML, with GitLab's keys (docs/reference/kas.md)",
+    )
+    parser.add_argument("--version", action="version", version=f"kas version v{__version__}")
+    arguments = parser.parse_args()
+    logs.configure()
+    code = 0
+    try:
+        file = configuration_file.read(arguments.configuration_file)
+        logs.configure(_level(file.observability.logging.level))
+        loop.run(_serve(file))
+    except* UserError as group:
+        code = _report(group, EXIT_UNUSABLE)
+    except* (KasbahError, OSError) as group:
+        code = _report(group, EXIT_FAILED)
+    sys.exit(code)
+
+
+async def _serve(file: ConfigurationFile) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    secret = configuration_file.read_secret(file.gitlab.authentication_secret_file)
+    settings = _settings(file)
+    async with httpx2.AsyncClient(base_url=file.gitlab.address, verify=_trust(file), trust_env=False) as hub:
+        await Kas(settings, hub, secret, _nothing_here).run(stop, lambda: _log.info("ready"))
+    _log.info("stopped")
+
+
+def _settings(file: ConfigurationFile) -> KasSettings:
+    agent = file.agent
+    proxy = agent.kubernetes_api
+    return KasSettings(
+        version=__version__,
+        agent_listens=(_listen(agent.listen, _DEFAULT_AGENTS, "agent.listen"),),
+        kubernetes_api_listens=()
+        if proxy is None
+        else (_listen(proxy.listen, _DEFAULT_KUBERNETES_API, "agent.kubernetes_api.listen"),),
+        kubernetes_api_prefix=_prefix(proxy.url_path_prefix if proxy else "/"),
+        observability=_listen(file.observability.listen, _DEFAULT_OBSERVABILITY, "observability.listen"),
+        agent_configuration=AgentConfigurationSettings(
+            poll_interval_s=configuration_file.seconds(agent.configuration.poll_period),
+            max_configuration_file_size=agent.configuration.max_configuration_file_size,
+            gitlab_external_url=file.gitlab.external_url,
+        ),
+        kubernetes_api=KubernetesApiSettings(external_origin=file.gitlab.external_url.rstrip("/")),
+    )
+
+
+def _listen(section: ListenSection, default: str, place: str) -> Listen:
+    if section.network != "tcp":
+        raise UserError(f"{place}.network: only tcp is supported, and not {section.network}")
+    host, separator, port = (section.address or default).rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"{place}.address must be HOST:PORT or :PORT, and not {section.address!r}")
+    if bool(section.certificate_file) != bool(section.key_file):
+        raise UserError(f"{place}: certificate_file and key_file belong together")
+    tls = None
+    if section.certificate_file:
+        try:
+            tls = make_tls_context(section.certificate_file, section.key_file)
+        except OSError as error:
+            raise UserError(f"{place}: the certificate cannot be used: {error}") from error
+    return Listen(host=host.strip("[]") or "::", port=int(port), tls=tls)
+
+
+def _prefix(text: str) -> bytes:
+    """With a slash at both ends."""
+    return f"/{text.strip('/')}/".replace("//", "/").encode()
+
+
+def _trust(file: ConfigurationFile) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=file.gitlab.ca_certificate_file or None)
+    except OSError as error:
+        raise UserError(f"gitlab.ca_certificate_file cannot be used: {error}") from error
+
+
+def _level(text: str) -> logs.Level:
+    for level in logs.LEVELS:
+        if level == text:
+            return level
+    raise UserError(f"observability.logging.level must be one of {', '.join(logs.LEVELS)}, and not {text}")
+
+
+async def _nothing_here(_scope: Any, _receive: Any, send: Any) -> None:
+    """Answers whatever is neither an agent nor the Kubernetes API."""
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"this is kas; nothing is here\n"})
+
+
+def _report(group: BaseExceptionGroup[BaseException], code: int) -> int:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            _report(error, code)
+        else:
+            sys.stderr.write(f"kas: {scrub(str(error))}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""Who may use an agent and whom the cluster sees, asked of the API server itself, through the tunnel."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.world import Program, World, free_port
+
+pytestmark = pytest.mark.cluster
+
+REPORTER, DEVELOPER, MAINTAINER = 20, 30, 40
+CONFIGURATION = """
+user_access:
+  access_as: {user: {}}
+  projects: [{id: ops/fleet}]
+  groups: [{id: ops}]
+"""
+AGENTS = "/projects/ops%2Ffleet/cluster_agents"
+PREFIX = "agent.gitlab.com/"
+CONFIG_MAPS = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "Role",
+    "metadata": {"name": "seers"},
+} | {"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user with a token for the proxy."""
+
+    id: int
+    name: str
+    token: str
+
+
+class Office:
+    """A world with a second agent, whose configuration impersonates, and people with and without roles."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.group_id = self._id_of("/groups/ops")
+        self.project_id = self._id_of("/projects/ops%2Ffleet")
+        self.agent_id, self.agentk = self._second_agent()
+        self.developer = self.person("dora", DEVELOPER)
+        self.maintainer = self.person("mia", MAINTAINER)
+        self.reporter = self.person("rita", REPORTER)
+        self.stranger = self.person("sam", None)
+
+    def _id_of(self, path: str) -> int:
+        found = self.world.rest("GET", path)
+        assert isinstance(found, dict)
+        return int(found["id"])
+
+    def _second_agent(self) -> tuple[int, Program]:
+        world = self.world
+        made: Any = world.rest("POST", AGENTS, {"name": "people"}, expect=201)
+        token: Any = world.rest("POST", f"{AGENTS}/{made['id']}/tokens", {"name": "t"}, expect=201)
+        (world.directory / "people-token").write_text(token["token"])
+        file = world.directory / "work" / ".gitlab" / "agents" / "people" / "config.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(CONFIGURATION)
+        world.push_configuration(world.configuration)
+        agentk = world.new_agentk("agentk-people", free_port())
+        agentk.argv = [argument.replace("agent-token", "people-token") for argument in agentk.argv]
+        return made["id"], agentk
+
+    def person(self, name: str, level: int | None) -> Person:
+        """Somebody new, with this role in the group."""
+        fields: dict[str, object] = {"name": name, "username": name, "email": f"{name}@example.com"}
+        made: Any = self.world.rest("POST", "/users", fields, expect=201)
+        if level is not None:
+            member: dict[str, object] = {"user_id": made["id"], "access_level": level}
+            self.world.rest("POST", "/groups/ops/members", member, expect=201)
+        return Person(made["id"], name, self.token(made["id"], "k8s_proxy"))
+
+    def token(self, user_id: int, scope: str) -> str:
+        path = f"/users/{user_id}/personal_access_tokens"
+        made: Any = self.world.rest("POST", path, {"name": "k", "scopes": [scope]}, expect=201)
+        return str(made["token"])
+
+    def bearer(self, person: Person, agent_id: int | None = None) -> str:
+        return f"pat:{agent_id or self.agent_id}:{person.token}"
+
+    def who(self, bearer: str) -> dict[str, Any]:
+        """Whom the API server saw."""
+        done = self.world.kubectl("--token", bearer, "auth", "whoami", "-o", "json")
+        seen: dict[str, Any] = json.loads(done.stdout)["status"]["userInfo"]
+        return seen
+
+    def ask(self, bearer: str, path: str = "/version", **headers: str) -> tuple[int, dict[str, Any], Any]:
+        """Status, headers and document of one GET."""
+        with self.world.client() as client:
+            answer = client.get(
+                self.world.proxy + path, headers={"Authorization": f"Bearer {bearer}"} | headers
+            )
+        return answer.status_code, dict(answer.headers), answer.json()
+
+
+@pytest.fixture(scope="module")
+def office(fresh_world: World) -> Iterator[Office]:
+    made = Office(fresh_world)
+    made.agentk.start()
+    try:
+        until_allowed(made, made.developer)
+        yield made
+    finally:
+        made.agentk.kill()
+
+
+def until_allowed(office: Office, person: Person) -> None:
+    """Until this person gets in: the agent's first look tells the hub what its configuration grants."""
+    deadline = time.monotonic() + 10
+    while (answer := office.ask(office.bearer(person)))[0] != 200:
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.1)  # noqa: TID251 - real processes, nothing to wait on
+
+
+def test_a_person_is_impersonated_with_gitlabs_strings(office: Office):
+    roles = ("guest", "reporter", "developer")
+    assert office.who(office.bearer(office.developer)) == {
+        "username": "gitlab:user:dora",
+        "groups": [
+            "gitlab:user",
+            *(f"gitlab:project_role:{office.project_id}:{role}" for role in roles),
+            *(f"gitlab:group_role:{office.group_id}:{role}" for role in roles),
+            "system:authenticated",
+        ],
+        "extra": {
+            f"{PREFIX}access_type": ["personal_access_token"],
+            f"{PREFIX}config_project_id": [str(office.project_id)],
+            f"{PREFIX}id": [str(office.agent_id)],
+            f"{PREFIX}username": ["dora"],
+        },
+    }
+
+
+def test_a_maintainer_has_the_lower_roles_too(office: Office):
+    groups = office.who(office.bearer(office.maintainer))["groups"]
+    assert f"gitlab:group_role:{office.group_id}:maintainer" in groups
+    assert f"gitlab:group_role:{office.group_id}:developer" in groups
+    assert f"gitlab:group_role:{office.group_id}:owner" not in groups
+
+
+def test_access_as_agent_acts_as_the_agent(office: Office):
+    whoami = ["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]
+    its_own = office.world.cluster.kubectl(*whoami).stdout
+    assert office.who(office.bearer(office.developer, office.world.agent_id))["username"] == its_own
+
+
+def test_without_rbac_the_cluster_itself_refuses(office: Office):
+    status, headers, document = office.ask(office.bearer(office.developer), "/api/v1/namespaces")
+    assert (status, document["reason"]) == (403, "Forbidden")
+    assert document["message"] == (
+        'namespaces is forbidden: User "gitlab:user:dora" cannot list resource "namespaces" '
+        'in API group "" at the cluster scope'
+    )
+    assert "gitlab-unauthorized" not in headers
+
+
+def test_rbac_for_everybody_who_came_through_gitlab_works(office: Office):
+    cluster = office.world.cluster
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(CONFIG_MAPS))
+    cluster.kubectl("create", "rolebinding", "seers", "--role=seers", "--group=gitlab:user")
+    seen = office.world.kubectl("--token", office.bearer(office.developer), "get", "configmaps", "-o", "name")
+    assert "kube-root-ca.crt" in seen.stdout
+    forbidden = office.world.kubectl(
+        "--token", office.bearer(office.developer), "get", "secrets", check=False
+    )
+    assert "Error from server (Forbidden)" in forbidden.stderr
+
+
+UNAUTHORIZED = "GitLab Agent Server: Unauthorized. Trace ID: "
+
+
+def assert_refused(answer: tuple[int, dict[str, Any], Any], message: str = UNAUTHORIZED) -> None:
+    status, headers, document = answer
+    assert (status, document["code"], document["reason"]) == (401, 401, "Unauthorized")
+    assert (document["kind"], document["apiVersion"], document["status"]) == ("Status", "v1", "Failure")
+    assert document["message"].startswith(message)
+    assert headers["gitlab-unauthorized"] == "true"
+    assert "www-authenticate" not in headers
+
+
+def test_a_reporter_and_a_stranger_stay_outside(office: Office):
+    assert_refused(office.ask(office.bearer(office.reporter)))
+    assert_refused(office.ask(office.bearer(office.stranger)))
+
+
+def test_an_unknown_agent_is_told_like_one_that_is_not_allowed(office: Office):
+    assert_refused(office.ask(office.bearer(office.developer, 999_999)))
+
+
+def test_a_wrong_token_is_unauthorized(office: Office):
+    assert_refused(office.ask(f"pat:{office.agent_id}:glpat-{'x' * 50}"))
+
+
+@pytest.mark.parametrize("scope", ["api", "read_api"])
+def test_a_token_without_the_scope_is_refused(office: Office, scope: str):
+    token = office.token(office.developer.id, scope)
+    assert_refused(office.ask(f"pat:{office.agent_id}:{token}"))
+
+
+@pytest.mark.parametrize(
+    ("bearer", "said"),
+    [
+        ("foo", "Authorization header: invalid value"),
+        (
+            "pat:abc:t",
+            'Authorization header: failed to parse: strconv.ParseInt: parsing "abc": invalid syntax',
+        ),
+        ("pat:1:", "Authorization header: empty token"),
+        ("foo:1:x", "Authorization header: unknown token type"),
+    ],
+)
+def test_a_credential_that_cannot_be_read_is_told_what_is_wrong(office: Office, bearer: str, said: str):
+    assert_refused(office.ask(bearer), f"GitLab Agent Server: Unauthorized: {said}")
+
+
+def test_no_credential_at_all_is_unauthorized(office: Office):
+    with office.world.client() as client:
+        answer = client.get(office.world.proxy + "/version")
+    said = "GitLab Agent Server: Unauthorized: no valid credentials provided"
+    assert_refused((answer.status_code, dict(answer.headers), answer.json()), said)
+
+
+def test_an_agent_that_is_away_is_a_bad_gateway(office: Office):
+    office.agentk.kill()
+    try:
+        began = time.monotonic()
+        status, headers, document = office.ask(office.bearer(office.developer))
+        assert time.monotonic() - began < 7
+        assert (status, document["code"], document["status"]) == (502, 502, "Failure")
+        assert "Agent connection not found. Is agent up to date and connected?" in document["message"]
+        assert "reason" not in document
+        assert "gitlab-unauthorized" not in headers
+        # Whoever may not use the agent does not learn that it is away.
+        assert_refused(office.ask(office.bearer(office.stranger)))
+    finally:
+        office.agentk.start()
+        until_allowed(office, office.developer)
+
+
+@pytest.mark.parametrize("agent", ["people", "prod"])
+def test_nobody_may_name_another_identity(office: Office, agent: str):
+    agent_id = office.agent_id if agent == "people" else office.world.agent_id
+    bearer = office.bearer(office.developer, agent_id)
+    for headers in (
+        {"Impersonate-User": "admin"},
+        {"Impersonate-Group": "system:masters"},
+        {"X-Remote-User": "a"},
+    ):
+        status, _, document = office.ask(bearer, **headers)
+        assert (status, document["reason"]) == (400, "BadRequest")
+        assert "nested impersonation is not supported" in document["message"]
+    said = office.world.kubectl("--token", bearer, "--as", "admin", "get", "namespaces", check=False)
+    assert said.returncode != 0
+    assert "leave out --as" in said.stderr
+
+
+def test_a_person_who_loses_the_role_loses_the_running_watch(office: Office):
+    guest = office.person("gil", DEVELOPER)
+    bearer = office.bearer(guest, office.world.agent_id)
+    with office.world.background("--token", bearer, "get", "namespaces", "-w", "-o", "name") as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline()
+        began = time.monotonic()
+        office.world.rest("DELETE", f"/groups/ops/members/{guest.id}", expect=204)
+        watch.wait(15)
+        assert time.monotonic() - began < 15
+    assert_refused(office.ask(bearer))
+
+
+def test_a_person_whose_role_sinks_below_developer_is_out(office: Office):
+    sinking = office.person("sue", DEVELOPER)
+    assert office.ask(office.bearer(sinking))[0] == 200
+    change: dict[str, object] = {"access_level": REPORTER}
+    office.world.rest("PUT", f"/groups/ops/members/{sinking.id}", change)
+    deadline = time.monotonic() + 10
+    while (answer := office.ask(office.bearer(sinking)))[0] == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # noqa: TID251 - a grant lives for seconds
+    assert_refused(answer)
