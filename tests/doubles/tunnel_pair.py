@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kasbah.wire.native_tunnel.engine import NativeTunnel, Role, TunnelStream
+from kasbah.wire.native_tunnel.engine import NativeTunnel, Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
+from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
 
 Said = tuple[str, object]
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from kasbah.errors import PeerError
 from kasbah.wire.native_tunnel.connection import TunnelConnection
-from kasbah.wire.native_tunnel.engine import Role, TunnelStream
+from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
+from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
 
 StreamAcceptor = Callable[[StreamKind, bytes, Stream], StreamHandler]
 """Given what a stream opens, its opening and the stream: who handles it. It may answer or reset at once."""

@@ -12,9 +12,10 @@ from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
 from kasbah.kit.secrets import Secret
 from kasbah.wire.native_tunnel.connection import TunnelConnection
-from kasbah.wire.native_tunnel.engine import Role, TunnelProtocolError, TunnelStream
+from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
+from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
 
 
 class ConnectionOwner(Protocol):

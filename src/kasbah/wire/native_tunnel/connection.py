@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from kasbah.wire.native_tunnel.engine import NativeTunnel, Role, TunnelProtocolError, TunnelStream
+from kasbah.wire.native_tunnel.engine import NativeTunnel, Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
+from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
 from kasbah.wire.websocket import (
     GOING_AWAY,
     PROTOCOL_ERROR,

@@ -1,0 +1,284 @@
+"""One stream of a tunnel, this side's half of it: what it may still send, and what it has taken.
+
+A sender never passes the absolute limit its reader has given; a reader that sees it passed breaks the connection. What
+is queued is bounded: `send` answers False from `QUEUE_LIMIT` on. A stream knows nothing of the others; the connection
+(`engine`) lets it emit one frame at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from kasbah.errors import PeerError
+from kasbah.wire.native_tunnel.frames import END, GROWN_WINDOW, HEADER, MAX_PAYLOAD, FrameType, frame
+from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamHandler
+
+QUEUE_LIMIT: Final = 256 * 1024
+"""Bytes queued on one stream from which `send` answers False."""
+BULK_FROM: Final = 128 * 1024
+"""A small stream that has sent this much shares the connection as bulk."""
+
+# Looked up per frame: plain numbers cost less than members of an enumeration.
+_OPEN, _HEAD, _DATA, _WINDOW = (
+    int(kind) for kind in (FrameType.OPEN, FrameType.HEAD, FrameType.DATA, FrameType.WINDOW)
+)
+_SMALL, _BULK = int(StreamClass.SMALL), int(StreamClass.BULK)
+
+
+class TunnelProtocolError(PeerError):
+    """The peer broke the tunnel's rules; the connection cannot go on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True)
+
+
+class StreamOwner(Protocol):
+    """The connection, as one of its streams sees it."""
+
+    @property
+    def window(self) -> int:
+        """What this side is ready to take on a new stream."""
+
+    def send_control(self, data: bytes) -> None:
+        """A frame that goes out before all others."""
+
+    def stand_in_line(self, stream: TunnelStream, stream_class: int) -> None:
+        """The stream has something to send."""
+
+    def forget(self, stream: TunnelStream) -> None:
+        """The stream is over on this side; calls its `detach`."""
+
+
+class TunnelStream:
+    """One stream's state on this side; implements `stream.Stream`."""
+
+    __slots__ = (
+        "_class",
+        "_consumed",
+        "_end_sent",
+        "_ended",
+        "_granted",
+        "_handler",
+        "_head",
+        "_in_line",
+        "_opening",
+        "_peer_ended",
+        "_queue",
+        "_queued",
+        "_received",
+        "_send_limit",
+        "_sent",
+        "_tunnel",
+        "_wants_writable",
+        "stream_id",
+    )
+
+    def __init__(self, tunnel: StreamOwner, stream_id: int, stream_class: int, send_limit: int) -> None:
+        self._tunnel = tunnel
+        self.stream_id = stream_id
+        self._class = stream_class
+        self._handler: StreamHandler | None = None
+        self._opening: bytes | None = None
+        self._head: bytes | None = None
+        self._queue: list[bytes | memoryview] = []
+        self._queued = 0
+        self._sent = 0
+        self._send_limit = send_limit
+        self._received = 0
+        self._consumed = 0
+        self._granted = tunnel.window
+        self._ended = False
+        self._end_sent = False
+        self._peer_ended = False
+        self._in_line = False
+        self._wants_writable = False
+
+    def __repr__(self) -> str:
+        return f"TunnelStream({self.stream_id}, sent={self._sent}, received={self._received})"
+
+    def send_head(self, head: bytes) -> None:
+        """Say our head, once, before any data; at most 65,535 bytes."""
+        if len(head) > MAX_PAYLOAD:
+            self.reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
+            self._report_reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
+            return
+        self._head = head
+        self._stand_in_line()
+
+    def send(self, data: bytes) -> bool:
+        """Queue data; False from 256 KiB on: stop until `StreamHandler.writable`."""
+        if data and not self._ended and self._handler is not None:
+            self._queue.append(data)
+            self._queued += len(data)
+            self._stand_in_line()
+            if self._queued >= QUEUE_LIMIT:
+                self._wants_writable = True
+                return False
+        return True
+
+    def end(self) -> None:
+        """We have said all; the other side may still speak."""
+        if not self._ended:
+            self._ended = True
+            self._stand_in_line()
+
+    def reset(self, code: int, message: str = "") -> None:
+        """End both directions at once, dropping what is queued; no callback follows."""
+        if self._handler is None:
+            return
+        nobody_waits = self._opening is not None or (self._end_sent and self._peer_ended)
+        self._tunnel.forget(self)
+        if not nobody_waits:
+            self._tunnel.send_control(
+                frame(FrameType.RESET, self.stream_id, message.encode()[:512], value=code)
+            )
+
+    def consumed(self, count: int) -> None:
+        """Received bytes have left our room; the peer may send as many more once half the window is free."""
+        self._consumed += count
+        if self._peer_ended or self._handler is None:
+            return
+        window = GROWN_WINDOW if self._consumed >= GROWN_WINDOW else self._tunnel.window
+        if self._consumed + window - self._granted >= window // 2:
+            self._granted = self._consumed + window
+            self._tunnel.send_control(frame(FrameType.WINDOW, self.stream_id, value=self._granted))
+
+    # -- the tunnel's side ---------------------------------------------------------------------------------------
+
+    def open(self, handler: StreamHandler, opening: bytes | None) -> None:
+        """Begin: with an opening to be sent (ours), or without (the peer's)."""
+        self._handler = handler
+        if opening is not None:
+            self._opening = opening
+            self._stand_in_line()
+
+    def frame_received(self, kind: int, flags: int, value: int, payload: bytes) -> None:
+        """A HEAD, DATA, WINDOW or RESET of this stream.
+
+        Raises:
+            TunnelProtocolError: after its END, past its limit, or with a gap.
+        """
+        handler = self._handler
+        if handler is None:  # reset by a callback earlier in the same read
+            return
+        if kind == _DATA:
+            if value != self._received or self._peer_ended:
+                raise TunnelProtocolError(f"stream {self.stream_id}: data out of place at byte {value}")
+            self._received += len(payload)
+            if self._received > self._granted:
+                raise TunnelProtocolError(f"stream {self.stream_id}: sent past its window")
+            if payload:
+                handler.data_received(payload)
+        elif kind == _HEAD:
+            if self._peer_ended or self._received:
+                raise TunnelProtocolError(f"stream {self.stream_id}: head out of place")
+            handler.head_received(payload)
+        elif kind == _WINDOW:
+            if value > self._send_limit:
+                self._send_limit = value
+                if self._queue:
+                    self._stand_in_line()
+            return
+        else:
+            self._tunnel.forget(self)
+            handler.reset(value, payload.decode(errors="replace"))
+            return
+        if flags & END and not self._peer_ended:
+            self._peer_ended = True
+            if self._handler is not None:
+                handler.ended()
+            self._forget_if_over()
+
+    def emit(self, out: list[bytes | memoryview]) -> tuple[int, int]:
+        """Append the next frame to `out`: bytes written and the class to wait in again, or -1."""
+        self._in_line = False
+        if self._handler is None:
+            return 0, -1
+        if self._opening is not None:
+            size = self._emit_opening(out)
+        elif self._head is not None:
+            head, self._head = self._head, None
+            out.append(HEADER.pack(self.stream_id, len(head), _HEAD, self._end_flag_after_head(), 0) + head)
+            size = len(head)
+        else:
+            size = self._emit_data(out)
+        if self._end_sent:
+            self._forget_if_over()
+            return size, -1
+        if self._in_line:  # `writable` has queued more meanwhile, and stands in line already
+            return size, -1
+        if self._head is not None or (self._queue and self._sent < self._send_limit) or self._must_say_end():
+            self._in_line = True
+            return size, self._class
+        return size, -1
+
+    def lost(self, code: ResetCode, message: str) -> None:
+        """The connection is gone."""
+        self._report_reset(code, message)
+
+    def _must_say_end(self) -> bool:
+        return self._ended and not self._queue and not self._end_sent
+
+    def _end_flag_after_head(self) -> int:
+        if self._must_say_end():
+            self._end_sent = True
+            return END
+        return 0
+
+    def _emit_opening(self, out: list[bytes | memoryview]) -> int:
+        opening = self._opening or b""
+        self._opening = None
+        flags = self._end_flag_after_head() if self._head is None else 0
+        out.append(HEADER.pack(self.stream_id, len(opening), _OPEN, flags, 0) + opening)
+        return len(opening)
+
+    def _emit_data(self, out: list[bytes | memoryview]) -> int:
+        room = self._send_limit - self._sent
+        if self._queue and room > 0:
+            data = self._queue[0]
+            size = min(len(data), room, MAX_PAYLOAD)
+            if size == len(data):
+                del self._queue[0]
+            else:
+                rest = memoryview(data)  # a large piece is cut without copying what is left of it
+                self._queue[0], data = rest[size:], rest[:size]
+        elif self._must_say_end():
+            data, size = b"", 0
+        else:
+            return 0
+        out.append(HEADER.pack(self.stream_id, size, _DATA, 0, self._sent))
+        self._queued -= size
+        self._sent += size
+        if self._must_say_end():
+            self._end_sent = True
+            out[-1] = HEADER.pack(self.stream_id, size, _DATA, END, self._sent - size)
+        if size:
+            out.append(data)
+        if self._class == _SMALL and self._sent > BULK_FROM:
+            self._class = _BULK
+        if self._wants_writable and self._queued < QUEUE_LIMIT // 2:
+            self._wants_writable = False
+            if self._handler is not None:
+                self._handler.writable()
+        return size
+
+    def _stand_in_line(self) -> None:
+        if not self._in_line and self._handler is not None:
+            self._in_line = True
+            self._tunnel.stand_in_line(self, self._class)
+
+    def _forget_if_over(self) -> None:
+        if self._end_sent and self._peer_ended:
+            self._tunnel.forget(self)
+
+    def detach(self) -> None:
+        """No callback and no frame from now on."""
+        self._handler = None
+        self._queue = []
+        self._queued = 0
+
+    def _report_reset(self, code: ResetCode, message: str) -> None:
+        handler = self._handler
+        self._tunnel.forget(self)
+        if handler is not None:
+            handler.reset(code, message)
