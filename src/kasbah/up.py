@@ -2,6 +2,7 @@
 
 The only file above the wings. Everything persistent lies in one directory; two processes never share it. kas asks the
 hub through the same client it uses between machines, in process; the hub tells kas of pushes through its one door.
+Addresses are taken before anything is written, so a start that cannot succeed changes nothing.
 Started by the command line with `python -m kasbah.up`; its flags are explained there.
 """
 
@@ -9,44 +10,45 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import fcntl
 import json
 import os
-import secrets
+import shlex
 import signal
-import socket
 import ssl
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import httpx2
 import structlog
 
 from kasbah import __version__
-from kasbah.errors import KasbahError, UserError
-from kasbah.hub.app import HubSettings, create_app
-from kasbah.hub.kas_client import GitPushEvent
+from kasbah.errors import KasbahError, PeerError, UserError
+from kasbah.hub.app import HubApp, HubSettings, create_app
+from kasbah.hub.kas_client import GitPushEvent, KasClient
+from kasbah.hub.kas_jwt import decode_secret, ensure_secret_file
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.app import Kas, KasSettings
 from kasbah.kas.http_server.server import Listen, make_tls_context
 from kasbah.kit import local_ca, logs, loop, private_file
+from kasbah.kit.listening import Address, Bound, bound, parse_address
 from kasbah.kit.secrets import Secret, scrub
 from kasbah.kit.tasks import alongside
 
 _log = structlog.get_logger()
 
-EXIT_FAILED = 1
-EXIT_UNUSABLE = 2
-GITLAB_API_VERSION = "18.6.1"
+EXIT_FAILED: Final = 1
+EXIT_UNUSABLE: Final = 2
+GITLAB_API_VERSION: Final = "18.6.1"
 """The level of GitLab's API that clients may rely on: Terraform and glab choose their calls by it."""
-OBSERVABILITY_DEFAULT = ("127.0.0.1", 8151)
+OBSERVABILITY_DEFAULT: Final = Address(host="127.0.0.1", port=8151)
 """GitLab's kas listens there, too."""
-AGENT_PATH = "/-/kubernetes-agent/"
-PROXY_PATH = "/-/kubernetes-agent/k8s-proxy/"
+AGENT_PATH: Final = "/-/kubernetes-agent/"
+PROXY_PATH: Final = "/-/kubernetes-agent/k8s-proxy/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +57,13 @@ class UpSettings:
 
     data: Path
     """Where everything persistent lies."""
-    http: tuple[str, int]
+    http: Address
     """The public surface without TLS."""
-    https: tuple[str, int]
+    https: Address
     """The same surface with TLS; kubectl needs this one."""
-    grpc: tuple[str, int]
+    grpc: Address
     """Where agents may dial too; WebSockets for now."""
-    observability: tuple[str, int] | None = None
+    observability: Address | None = None
     """Where `/metrics`, `/liveness` and `/readiness` are; None: the default address, if it is free."""
     external_url: str = ""
     """What people and agents use when it is not the https address."""
@@ -75,6 +77,147 @@ class UpSettings:
     """PostgreSQL instead of SQLite; read from KASBAH_DATABASE_URL, because it holds a password."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Addresses:
+    """Those of the settings, bound."""
+
+    http: Bound
+    https: Bound
+    grpc: Bound
+    observability: Bound | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicUrls:
+    """Where we are found from outside."""
+
+    http: str
+    https: str
+    grpc: str
+    external: str
+    """What links are built from."""
+    kas_address: str
+    """What agentk is given."""
+    k8s_proxy: str
+    """What kubectl is given."""
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT, which drain; a second signal does not wait."""
+    logs.configure()
+    try:
+        settings = parse(sys.argv[1:], os.environ)
+        with _bind(settings) as addresses, _own(settings.data):
+            code = run(settings, addresses)
+    except KasbahError as error:
+        _say(str(error))
+        code = EXIT_UNUSABLE if isinstance(error, UserError) else EXIT_FAILED
+    sys.exit(code)
+
+
+def run(settings: UpSettings, addresses: _Addresses) -> int:
+    """Serve until told to stop; the exit code."""
+    code = 0
+    try:
+        loop.run(_serve(settings, addresses))
+    except* UserError as group:
+        code = _report(group, EXIT_UNUSABLE)
+    except* (KasbahError, OSError) as group:
+        code = _report(group, EXIT_FAILED)
+    return code
+
+
+def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSettings:
+    """Read the flags; what is secret is taken out of the environment, so that no child inherits it.
+
+    Raises:
+        UserError: an address is not one, or a certificate comes without its key.
+    """
+    parser = argparse.ArgumentParser(prog="kasbah up", description="hub and kas in one process")
+    parser.add_argument("--data", type=Path, default=Path("kasbah-data"))
+    parser.add_argument("--http", default="127.0.0.1:8080")
+    parser.add_argument("--https", default="127.0.0.1:8443")
+    parser.add_argument("--grpc", default="127.0.0.1:8150")
+    parser.add_argument("--observability")
+    parser.add_argument("--external-url", default="")
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--hostname", action="append", default=[])
+    flags = parser.parse_args(arguments)
+    if (flags.tls_cert is None) != (flags.tls_key is None):
+        raise UserError("--tls-cert and --tls-key belong together: give both or neither")
+    database_url = environ.pop("KASBAH_DATABASE_URL", "")
+    return UpSettings(
+        data=flags.data.absolute(),
+        http=_address("--http", flags.http),
+        https=_address("--https", flags.https),
+        grpc=_address("--grpc", flags.grpc),
+        observability=_address("--observability", flags.observability) if flags.observability else None,
+        external_url=flags.external_url.rstrip("/"),
+        tls_cert=flags.tls_cert,
+        tls_key=flags.tls_key,
+        hostnames=tuple(flags.hostname),
+        database_url=Secret(database_url) if database_url else None,
+    )
+
+
+def _address(flag: str, text: str) -> Address:
+    try:
+        return parse_address(text)
+    except UserError as error:
+        raise UserError(f"{flag}: {error}") from error
+
+
+@contextmanager
+def _bind(settings: UpSettings) -> Iterator[_Addresses]:
+    with ExitStack() as stack:
+
+        def take(flag: str, address: Address) -> Bound:
+            try:
+                return stack.enter_context(bound(address))
+            except OSError as error:
+                why = (error.strerror or str(error)).partition(" (")[0]
+                raise PeerError(
+                    f"{flag} {address}: {why}; stop what listens there, or give another HOST:PORT"
+                ) from error
+
+        yield _Addresses(
+            http=take("--http", settings.http),
+            https=take("--https", settings.https),
+            grpc=take("--grpc", settings.grpc),
+            observability=take("--observability", settings.observability)
+            if settings.observability
+            else _default_observability(stack),
+        )
+
+
+def _default_observability(stack: ExitStack) -> Bound | None:
+    """The default address, which a second process on this machine does without."""
+    try:
+        return stack.enter_context(bound(OBSERVABILITY_DEFAULT))
+    except OSError:
+        _log.warning("observability address is taken, going on without", address=str(OBSERVABILITY_DEFAULT))
+        return None
+
+
+@contextmanager
+def _own(data: Path) -> Iterator[None]:
+    """Make the directory and keep every other process out of it."""
+    try:
+        private_file.make_directory(data)
+        lock = (data / "lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"--data {data} cannot be written: {error.strerror}; give another directory"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"another `kasbah up` uses {data}; stop it, or give another --data") from error
+        yield
+
+
 class _PushesLater:
     """The hub's door to kas while kas is being composed; kas needs the hub first."""
 
@@ -85,123 +228,28 @@ class _PushesLater:
             await self.kas.pushes.git_push(event)
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT, which drain; a second signal does not wait."""
-    logs.configure()
-    try:
-        settings = parse(sys.argv[1:])
-        with _own(settings.data):
-            sys.exit(run(settings))
-    except UserError as error:
-        _say(str(error))
-        sys.exit(EXIT_UNUSABLE)
-
-
-def run(settings: UpSettings) -> int:
-    """Serve until told to stop; the exit code."""
-    code = 0
-    try:
-        loop.run(_serve(settings))
-    except* UserError as group:
-        code = _report(group, EXIT_UNUSABLE)
-    except* (KasbahError, OSError) as group:
-        code = _report(group, EXIT_FAILED)
-    return code
-
-
-def parse(arguments: Sequence[str]) -> UpSettings:
-    """Read the flags.
-
-    Raises:
-        UserError: an address is not one, or a certificate comes without its key.
-    """
-    parser = argparse.ArgumentParser(prog="kasbah up", description="hub and kas in one process")
-    parser.add_argument("--data", type=Path, default=Path("kasbah-data"))
-    for name, default in (
-        ("http", "127.0.0.1:8080"),
-        ("https", "127.0.0.1:8443"),
-        ("grpc", "127.0.0.1:8150"),
-    ):
-        parser.add_argument(f"--{name}", default=default)
-    parser.add_argument("--observability")
-    parser.add_argument("--external-url", default="")
-    parser.add_argument("--tls-cert", type=Path)
-    parser.add_argument("--tls-key", type=Path)
-    parser.add_argument("--hostname", action="append", default=[])
-    flags = parser.parse_args(arguments)
-    if (flags.tls_cert is None) != (flags.tls_key is None):
-        raise UserError("--tls-cert and --tls-key belong together: give both or neither")
-    database_url = os.environ.pop("KASBAH_DATABASE_URL", "")
-    return UpSettings(
-        data=flags.data.absolute(),
-        http=_parse_address("--http", flags.http),
-        https=_parse_address("--https", flags.https),
-        grpc=_parse_address("--grpc", flags.grpc),
-        observability=_parse_address("--observability", flags.observability) if flags.observability else None,
-        external_url=flags.external_url.rstrip("/"),
-        tls_cert=flags.tls_cert,
-        tls_key=flags.tls_key,
-        hostnames=tuple(flags.hostname),
-        database_url=Secret(database_url) if database_url else None,
-    )
-
-
-def _parse_address(flag: str, text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
-        raise UserError(f"{flag} must be HOST:PORT, such as 127.0.0.1:8080, and not {text!r}")
-    return host.strip("[]"), int(port)
-
-
-@contextmanager
-def _own(data: Path) -> Iterator[None]:
-    """Make the directory and keep every other process out of it."""
-    private_file.make_directory(data)
-    with (data / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another `kasbah up` uses {data}; stop it, or give another --data") from error
-        yield
-
-
-async def _serve(settings: UpSettings) -> None:
+async def _serve(settings: UpSettings, addresses: _Addresses) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     tls, ca_file = _certificate(settings)
-    kas_secret = _kas_secret(settings.data / "kas-secret")
-    urls = _urls(settings)
+    kas_secret = ensure_secret_file(settings.data / "kas-secret")
+    urls = _urls(addresses, settings.external_url)
     pushes = _PushesLater()
-    hub = create_app(
-        HubSettings(
-            data_dir=settings.data,
-            database_url=settings.database_url.reveal() if settings.database_url else None,
-            kas_secret=Secret(base64.b64encode(kas_secret).decode()),
-            external_url=urls["external"],
-            kas_external_url=urls["kas_address"],
-            k8s_proxy_external_url=urls["k8s_proxy"],
-            version=GITLAB_API_VERSION,
-        ),
-        pushes,
-    )
+    hub = _hub(settings, urls, kas_secret, pushes)
     kas_settings = KasSettings(
-        listens=(
-            Listen(host=settings.http[0], port=settings.http[1]),
-            Listen(host=settings.https[0], port=settings.https[1], tls=tls),
-            Listen(host=settings.grpc[0], port=settings.grpc[1]),
-        ),
+        listens=(_listen(addresses.http), _listen(addresses.https, tls), _listen(addresses.grpc)),
         version=__version__,
-        observability=_observability(settings.observability),
-        agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls["external"]),
+        observability=_listen(addresses.observability) if addresses.observability else None,
+        agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls.external),
     )
     transport = httpx2.ASGITransport(hub.asgi, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hub") as hub_http:
-        kas = pushes.kas = Kas(kas_settings, hub_http, kas_secret, hub.asgi)
+        kas = pushes.kas = Kas(kas_settings, hub_http, decode_secret(kas_secret), hub.asgi)
         hub_ready = asyncio.Event()
         async with alongside(hub.run(hub_ready.set)):
             await hub_ready.wait()
-            await kas.run(stop, lambda: _announce(settings, urls, ca_file))
+            await kas.run(stop, lambda: _announce(settings.data, urls, ca_file))
     _log.info("stopped")
 
 
@@ -211,6 +259,25 @@ def _stop(stop: asyncio.Event) -> None:
     stop.set()
 
 
+def _hub(settings: UpSettings, urls: PublicUrls, kas_secret: Secret, kas: KasClient) -> HubApp:
+    return create_app(
+        HubSettings(
+            data_dir=settings.data,
+            database_url=settings.database_url.reveal() if settings.database_url else None,
+            kas_secret=kas_secret,
+            external_url=urls.external,
+            kas_external_url=urls.kas_address,
+            k8s_proxy_external_url=urls.k8s_proxy,
+            version=GITLAB_API_VERSION,
+        ),
+        kas,
+    )
+
+
+def _listen(at: Bound, tls: ssl.SSLContext | None = None) -> Listen:
+    return Listen(host=at.address.host, port=at.address.port, tls=tls, sockets=at.sockets)
+
+
 def _certificate(settings: UpSettings) -> tuple[ssl.SSLContext, Path | None]:
     """The context for https, and the authority clients must be given, when it is ours."""
     if settings.tls_cert is not None and settings.tls_key is not None:
@@ -218,71 +285,47 @@ def _certificate(settings: UpSettings) -> tuple[ssl.SSLContext, Path | None]:
             return make_tls_context(str(settings.tls_cert), str(settings.tls_key)), None
         except OSError as error:
             raise UserError(f"cannot use --tls-cert {settings.tls_cert}: {error}") from error
-    names = [*settings.hostnames, *(host for host, _ in (settings.http, settings.https) if host not in _ANY)]
-    files = local_ca.ensure_local_ca(settings.data, names)
+    named = [address.host for address in (settings.http, settings.https) if not address.is_every_host]
+    files = local_ca.ensure_local_ca(settings.data, [*settings.hostnames, *named])
     return make_tls_context(str(files.certificate), str(files.key)), files.ca_certificate
 
 
-_ANY = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+def _urls(addresses: _Addresses, external_url: str) -> PublicUrls:
+    http, https = f"http://{addresses.http.address}", f"https://{addresses.https.address}"
+    external = external_url or https
+    agents = external_url or http  # agentk on this machine needs no certificate authority then
+    return PublicUrls(
+        http=http,
+        https=https,
+        grpc=f"grpc://{addresses.grpc.address}",
+        external=external,
+        kas_address=agents.replace("http", "ws", 1) + AGENT_PATH,
+        k8s_proxy=external + PROXY_PATH,
+    )
 
 
-def _observability(address: tuple[str, int] | None) -> Listen | None:
-    """The address given, or the default one, which a second process on this machine does without."""
-    if address is None:
-        try:
-            socket.create_server(OBSERVABILITY_DEFAULT).close()
-        except OSError:
-            _log.warning(
-                "observability address is taken, going on without", address=_join(OBSERVABILITY_DEFAULT)
-            )
-            return None
-    host, port = address or OBSERVABILITY_DEFAULT
-    return Listen(host=host, port=port)
-
-
-def _kas_secret(path: Path) -> bytes:
-    """The secret kas and the hub share: base64 of 32 bytes, as GitLab keeps it; made at the first start."""
-    if not path.exists():
-        private_file.write(path, base64.b64encode(secrets.token_bytes(32)) + b"\n")
-    try:
-        secret = base64.b64decode(path.read_bytes().strip(), validate=True)
-    except ValueError as error:
-        raise UserError(f"{path} must hold base64 of 32 bytes; remove it to have a new one made") from error
-    if len(secret) != 32:
-        raise UserError(f"{path} must hold base64 of 32 bytes; remove it to have a new one made")
-    return secret
-
-
-def _urls(settings: UpSettings) -> dict[str, str]:
-    """Where people, agents and kubectl find us, from outside."""
-    http, https, grpc = (_join(address) for address in (settings.http, settings.https, settings.grpc))
-    external = settings.external_url or f"https://{https}"
-    agents = external if settings.external_url else f"http://{http}"
-    return {
-        "http": f"http://{http}",
-        "https": f"https://{https}",
-        "grpc": f"grpc://{grpc}",
-        "external": external,
-        "kas_address": agents.replace("http", "ws", 1) + AGENT_PATH,
-        "k8s_proxy": external + PROXY_PATH,
+def _announce(data: Path, urls: PublicUrls, ca_file: Path | None) -> None:
+    """One JSON line on stdout: scripts wait for it. A person gets the next command."""
+    line = {
+        "http": urls.http,
+        "https": urls.https,
+        "grpc": urls.grpc,
+        "kas_address": urls.kas_address,
+        "k8s_proxy": urls.k8s_proxy,
+        "ca_file": str(ca_file or ""),
+        "root_token_file": str(data / "root-token"),
     }
-
-
-def _join(address: tuple[str, int]) -> str:
-    host, port = address
-    if host in _ANY:
-        host = "localhost"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _announce(settings: UpSettings, urls: dict[str, str], ca_file: Path | None) -> None:
-    """One JSON line on stdout: scripts wait for it."""
-    line = {name: url for name, url in urls.items() if name != "external"}
-    line["ca_file"] = str(ca_file) if ca_file else ""
-    line["root_token_file"] = str(settings.data / "root-token")
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-    _log.info("ready", url=urls["external"])
+    _log.info("ready", url=urls.external)
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\nReady. Next, in another terminal:\n\n  {login_command(data, urls, ca_file)}\n\n")
+
+
+def login_command(data: Path, urls: PublicUrls, ca_file: Path | None) -> str:
+    """The command to type next."""
+    words = ["kasbah", "login", "--url", urls.external, "--token-file", str(data / "root-token")]
+    return shlex.join([*words, "--ca-file", str(ca_file)] if ca_file else words)
 
 
 def _report(group: BaseExceptionGroup[BaseException], code: int) -> int:

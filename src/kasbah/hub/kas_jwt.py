@@ -7,8 +7,9 @@ is refused, and so is one that is too long to be kas'.
 from __future__ import annotations
 
 import base64
-import binascii
+import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from joserfc import jwt
@@ -18,6 +19,7 @@ from starlette.requests import Request
 
 from kasbah.errors import UserError
 from kasbah.hub.rest.errors import KasCredentialError
+from kasbah.kit import private_file
 from kasbah.kit.secrets import Secret
 
 HEADER: Final = "gitlab-kas-api-request"
@@ -65,10 +67,26 @@ def decode_secret(secret: Secret) -> bytes:
     """
     try:
         decoded = base64.b64decode(secret.reveal().strip(), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # not base64, or not even ASCII
         raise UserError("the secret shared with kas must be base64 of 32 random bytes") from error
     if len(decoded) != _SECRET_BYTES:
         raise UserError(
             f"the secret shared with kas must be base64 of 32 random bytes, and this is of {len(decoded)}"
         )
     return decoded
+
+
+def ensure_secret_file(path: Path) -> Secret:
+    """The secret in the file, base64 as GitLab keeps it; made when there is none.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    if not path.exists():
+        private_file.write(path, base64.b64encode(secrets.token_bytes(_SECRET_BYTES)) + b"\n")
+    secret = Secret(path.read_text("ascii", errors="replace").strip())
+    try:
+        decode_secret(secret)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; remove the file to have a new one made") from error
+    return secret

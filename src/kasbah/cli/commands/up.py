@@ -21,6 +21,7 @@ def up(
     http: str = "127.0.0.1:8080",
     https: str = "127.0.0.1:8443",
     grpc: str = "127.0.0.1:8150",
+    observability: str = "",
     external_url: str = "",
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
@@ -29,13 +30,15 @@ def up(
     """Run everything on this machine until stopped: hub and kas in one process.
 
     The first start makes the administrator `root` with a token in DATA/root-token, and a local certificate authority in
-    DATA/ca.crt unless a certificate is given. One JSON line with the URLs on stdout says that it is ready.
+    DATA/ca.crt unless a certificate is given. One JSON line with the URLs on stdout says that it is ready. With port 0
+    the system chooses one.
 
     Args:
         data: Where everything persistent lies; made when missing.
         http: Address and port of the public surface over plain http.
         https: The same surface over https; kubectl needs this one.
         grpc: Address and port for agents that dial grpc://.
+        observability: Where /metrics, /liveness and /readiness are; 127.0.0.1:8151, if that is free, when not given.
         external_url: The URL that people and agents use when it is not the https address (a proxy in front, a name).
         tls_cert: A PEM certificate with its chain, instead of the local authority's.
         tls_key: Its key.
@@ -44,6 +47,8 @@ def up(
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both or neither")
     arguments = ["--data", str(data), "--http", http, "--https", https, "--grpc", grpc]
+    if observability:
+        arguments += ["--observability", observability]
     if external_url:
         arguments += ["--external-url", external_url]
     if tls_cert is not None and tls_key is not None:

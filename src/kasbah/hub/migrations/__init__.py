@@ -27,10 +27,16 @@ async def migrate(database: Database) -> None:
     """Bring the database to `HEAD`; nothing is done, and nothing loaded, when it is there already.
 
     Raises:
-        DatabaseUnavailableError: the scripts failed; each is undone whole.
+        DatabaseUnavailableError: the scripts failed, each is undone whole; or a newer version was here before.
     """
-    if await _revision(database) == HEAD:
+    found = await _revision(database)
+    if found == HEAD:
         return
+    if found is not None and found > HEAD:
+        raise DatabaseUnavailableError(
+            f"the database was written by a newer Kasbah (its revision is {found}, this one knows up to {HEAD}): "
+            "start the newer one again; nothing was changed"
+        )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
