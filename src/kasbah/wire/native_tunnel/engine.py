@@ -8,7 +8,8 @@ the connection: flow control is enforced, not advised. GOAWAY stops new streams 
 (`draining`). PING is sent when nothing arrived for a while; no answer in time means the peer is gone although the
 socket lives.
 
-What is queued per stream is bounded (`tunnel_stream`), and its owner must stop reading its source when it is full. Everything that goes out is collected and taken by the shell once per loop turn (`take`).
+What is queued per stream is bounded (`tunnel_stream`), and its owner must stop reading its source when it is full.
+Everything that goes out is collected and taken by the shell once per loop turn (`take`).
 
     greeting --accept/accepted--> open --GOAWAY either way--> draining --last stream over--> closed
     any state --protocol error, refused, connection lost--> closed

@@ -45,6 +45,9 @@ class StreamOwner(Protocol):
     def stand_in_line(self, stream: TunnelStream, stream_class: int) -> None:
         """The stream has something to send."""
 
+    def emit_openings(self, last: TunnelStream, out: list[bytes | memoryview]) -> int:
+        """Let every stream emit its opening that waits with a lower id, and then this one."""
+
     def forget(self, stream: TunnelStream) -> None:
         """The stream is over on this side; calls its `detach`."""
 
@@ -99,8 +102,10 @@ class TunnelStream:
     def send_head(self, head: bytes) -> None:
         """Say our head, once, before any data; at most 65,535 bytes."""
         if len(head) > MAX_PAYLOAD:
+            handler = self._handler
             self.reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
-            self._report_reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
+            if handler is not None:
+                handler.reset(ResetCode.PROTOCOL, "the head is over 64 KiB")
             return
         self._head = head
         self._stand_in_line()
@@ -195,7 +200,7 @@ class TunnelStream:
         if self._handler is None:
             return 0, -1
         if self._opening is not None:
-            size = self._emit_opening(out)
+            size = self._tunnel.emit_openings(self, out)
         elif self._head is not None:
             head, self._head = self._head, None
             out.append(HEADER.pack(self.stream_id, len(head), _HEAD, self._end_flag_after_head(), 0) + head)
@@ -212,9 +217,20 @@ class TunnelStream:
             return size, self._class
         return size, -1
 
+    def emit_opening(self, out: list[bytes | memoryview]) -> int:
+        """Append the OPEN frame to `out`: bytes written."""
+        opening = self._opening or b""
+        self._opening = None
+        flags = self._end_flag_after_head() if self._head is None else 0
+        out.append(HEADER.pack(self.stream_id, len(opening), _OPEN, flags, 0) + opening)
+        return len(opening)
+
     def lost(self, code: ResetCode, message: str) -> None:
         """The connection is gone."""
-        self._report_reset(code, message)
+        handler = self._handler
+        self._tunnel.forget(self)
+        if handler is not None:
+            handler.reset(code, message)
 
     def _must_say_end(self) -> bool:
         return self._ended and not self._queue and not self._end_sent
@@ -224,13 +240,6 @@ class TunnelStream:
             self._end_sent = True
             return END
         return 0
-
-    def _emit_opening(self, out: list[bytes | memoryview]) -> int:
-        opening = self._opening or b""
-        self._opening = None
-        flags = self._end_flag_after_head() if self._head is None else 0
-        out.append(HEADER.pack(self.stream_id, len(opening), _OPEN, flags, 0) + opening)
-        return len(opening)
 
     def _emit_data(self, out: list[bytes | memoryview]) -> int:
         room = self._send_limit - self._sent
@@ -276,9 +285,3 @@ class TunnelStream:
         self._handler = None
         self._queue = []
         self._queued = 0
-
-    def _report_reset(self, code: ResetCode, message: str) -> None:
-        handler = self._handler
-        self._tunnel.forget(self)
-        if handler is not None:
-            handler.reset(code, message)

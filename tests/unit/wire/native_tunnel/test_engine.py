@@ -21,7 +21,7 @@ from kasbah.wire.native_tunnel.frames import (
 )
 from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError
-from tests.doubles.tunnel_pair import TunnelPair
+from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair
 
 
 def test_greeting_is_answered_before_streams_may_be_opened():
@@ -222,6 +222,29 @@ def test_a_keystroke_overtakes_a_bulk_download_that_is_queued():
     first = b"".join(pair.kas.tunnel.take(1000))
     assert b"keys" in first
     assert len(first) < 70_000
+
+
+@given(classes=st.lists(st.sampled_from(StreamClass), max_size=30))
+def test_streams_of_any_classes_are_opened_in_the_order_of_their_ids(classes: list[StreamClass]):
+    pair = TunnelPair()
+    handler = RecordingHandler()
+    for stream_class in classes:
+        pair.kas.tunnel.open_stream(StreamKind.KUBERNETES_API, b"", handler, stream_class=stream_class).end()
+    pair.pump()
+    opened = [stream.stream_id for _, _, stream, _ in pair.agent.opened]
+    assert opened == [2 * number for number in range(1, len(classes) + 1)]
+    assert all(served.words() == ["ended"] for *_, served in pair.agent.opened)
+
+
+def test_a_stream_given_up_before_its_opening_went_out_holds_nobody_up():
+    pair = TunnelPair()
+    given_up, _ = pair.kas.open(b"given up")
+    pair.kas.tunnel.open_stream(
+        StreamKind.KUBERNETES_API, b"keys", RecordingHandler(), stream_class=StreamClass.KEYSTROKE
+    )
+    given_up.reset(ResetCode.CANCELLED)
+    pair.pump()
+    assert [opening for _, opening, _, _ in pair.agent.opened] == [b"keys"]
 
 
 @given(
