@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from kasbah.kas.hub_client.errors import HubError, HubUnauthenticatedError
@@ -19,6 +20,12 @@ def mia(access_as: AccessAsAgent | AccessAsUser = AS_AGENT) -> ProxyUser:
     return ProxyUser(agent_id=7, config_project_id=31, user_id=4, username="mia", access_as=access_as)
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class People:
     """A `ProxyUserDirectory`; a test changes its mind between questions."""
@@ -26,9 +33,12 @@ class People:
     tokens: dict[str, ProxyUser] = field(default_factory=lambda: {"good": mia()})
     failure: HubError | None = None
     questions: int = 0
+    answering: asyncio.Event = field(default_factory=_set)
+    """Clear it, and questions wait."""
 
     async def authorize_proxy_user(self, agent_id: int, token: Secret) -> ProxyUser:
         self.questions += 1
+        await self.answering.wait()
         if self.failure is not None:
             raise self.failure
         user = self.tokens.get(token.reveal())

@@ -119,7 +119,9 @@ class LeaseKeeper:
         lease.until = asked_at + self._settings.lease_s
 
     def _cut(self, lease: _Lease, reason: str) -> None:
-        self._leases.pop(lease.grant.grant_id, None)
+        # A check may end after its lease's last stream, when a newer lease of the grant stands in its place.
+        if self._leases.get(lease.grant.grant_id) is lease:
+            del self._leases[lease.grant.grant_id]
         streams, lease.streams = lease.streams, set()
         if not streams:
             return

@@ -130,6 +130,23 @@ async def test_streams_of_one_grant_share_a_lease():
 
 
 @pytest.mark.asyncio
+async def test_a_late_answer_about_streams_that_have_ended_does_not_free_their_successors():
+    async with scene() as it:
+        await it.pass_time(3)
+        it.people.answering.clear()
+        await it.pass_time(1.5)
+        it.leases.release(it.granted, it.stream)
+        successor = Stream()
+        it.leases.hold(GOOD, it.granted, successor)
+        it.people.tokens.clear()
+        it.people.answering.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await it.pass_time(4.5)
+        assert successor.cut
+
+
+@pytest.mark.asyncio
 async def test_the_keeper_runs_until_cancelled():
     async with scene() as it, asyncio.TaskGroup() as group:
         running = group.create_task(it.leases.run())
