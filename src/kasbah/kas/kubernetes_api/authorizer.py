@@ -214,4 +214,5 @@ def _same(old: Decision, new: Decision) -> bool:
 def _unwrap(outcome: Outcome) -> Grant:
     if isinstance(outcome, Grant):
         return outcome
-    raise outcome
+    # A new error each time: a remembered one would collect the frames, and so the requests, of all who were told.
+    raise type(outcome)(str(outcome), retryable=outcome.retryable)

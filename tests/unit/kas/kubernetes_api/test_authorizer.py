@@ -107,6 +107,17 @@ async def test_a_renewal_that_cannot_be_decided_changes_nothing_before_the_end()
 
 
 @pytest.mark.asyncio
+async def test_a_remembered_no_keeps_nothing_of_those_who_heard_it():
+    async with scene() as it:
+        for _ in range(2):
+            with pytest.raises(AccessDeniedError):
+                await it.authorizer.authorize(WRONG)
+        remembered = it.authorizer.find(WRONG)
+        assert isinstance(remembered, AccessDeniedError)
+        assert remembered.__traceback__ is None
+
+
+@pytest.mark.asyncio
 async def test_another_identity_is_another_grant():
     async with scene(grant_ttl_s=1) as it:
         first = await it.authorizer.authorize(GOOD)
