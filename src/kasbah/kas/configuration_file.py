@@ -1,4 +1,4 @@
-"""kas' configuration file: GitLab's schema, as far as this kas uses it (wire-protocol.md 4.3).
+"""kas' configuration file: GitLab's schema, as far as this kas uses it.
 
 Keys nobody knows are refused by name. Sections of GitLab's file that this kas has no use for yet (`redis`, `gitaly`,
 `api`, `private_api`) are taken and left alone, so that an existing file works. Pure: text in, records out.
