@@ -52,6 +52,12 @@ LATE_FRAMES_PER_MINUTE: Final = 100_000
 """DATA for streams we have reset is normal while it is in flight; more than this is an attack."""
 AGENT_OPENS_PER_MINUTE: Final = 600
 """Calls an agent may start; it needs a handful."""
+AGENT_CALLS: Final = 64
+"""Calls an agent may have open at once: each costs kas a task and room for a message."""
+PINGS_PER_MINUTE: Final = 60
+"""Each costs an answer, which waits here for a peer that does not read; an honest one asks every ten seconds."""
+RETIRE_FROM_ID: Final = MAX_STREAM_ID - 2**22
+"""From here on the connection drains, so that a new one is there before the ids are used up."""
 
 _STREAM_HEADER: Final = 2  # kind and class, before the opening
 
@@ -118,8 +124,10 @@ class NativeTunnel:
         self._last_heard: float | None = None
         self._ping_sent_at: float | None = None
         self._pings = 0
+        self._peer_pings = 0
         self._late_frames = 0
         self._peer_opens = 0
+        self._agent_calls = 0
         self._minute_began = 0.0
         self._peer_draining = False
 
@@ -202,7 +210,9 @@ class NativeTunnel:
             self.send_control(frame(FrameType.PING, value=self._pings))
         if now - self._minute_began > 60:
             self._minute_began = now
-            self._late_frames = self._peer_opens = 0
+            self._late_frames = self._peer_opens = self._peer_pings = 0
+        if self._next_id >= RETIRE_FROM_ID and self.state is State.OPEN:
+            self.go_away(GoAwayCode.DRAINING, "the stream ids of this connection are used up")
 
     # -- bytes in ------------------------------------------------------------------------------------------------
 
@@ -268,15 +278,20 @@ class NativeTunnel:
             else:
                 self._frame_for_no_stream(kind, stream_id)
         elif kind == FrameType.PING:
-            self.send_control(frame(FrameType.PONG, value=value))
+            self._ping_received(value)
         elif kind == FrameType.HELLO:
             self._hello_received(payload)
         elif kind == FrameType.GOAWAY:
             self._peer_draining = True
             self._owner.go_away_received(_go_away_code(value), payload.decode(errors="replace"))
-            self._finish_if_idle()
         elif kind != FrameType.PONG:
             raise TunnelProtocolError(f"an unknown frame of type {kind}")
+
+    def _ping_received(self, value: int) -> None:
+        self._peer_pings += 1
+        if self._peer_pings > PINGS_PER_MINUTE:
+            raise TunnelProtocolError("too many pings")
+        self.send_control(frame(FrameType.PONG, value=value))
 
     def _hello_received(self, payload: bytes) -> None:
         if self.state is not State.GREETING:
@@ -306,17 +321,12 @@ class NativeTunnel:
         if stream_id % 2 != peer_parity or stream_id <= self._last_peer_id or len(payload) < _STREAM_HEADER:
             raise TunnelProtocolError(f"stream {stream_id} cannot be opened")
         self._last_peer_id = stream_id
-        if self.role is Role.KAS:
-            self._peer_opens += 1
-            if self._peer_opens > AGENT_OPENS_PER_MINUTE:
-                raise TunnelProtocolError("the agent opens too many streams")
-        kind, stream_class = _KINDS.get(payload[0]), payload[1]
-        if stream_class >= _CLASSES:
-            stream_class = _SMALL
-        if kind is None or self.state is not State.OPEN:
-            why = "an unknown kind of stream" if kind is None else "this end is draining"
+        if why := self._why_not(payload[0]):
             self.send_control(frame(FrameType.RESET, stream_id, why.encode(), value=ResetCode.REFUSED))
             return
+        kind, stream_class = _KINDS[payload[0]], payload[1] if payload[1] < _CLASSES else _SMALL
+        if self.role is Role.KAS:
+            self._agent_calls += 1
         stream = TunnelStream(self, stream_id, stream_class, self._peer_window)
         self._streams[stream_id] = stream
         stream.open(_ACCEPTING, None)
@@ -325,6 +335,22 @@ class NativeTunnel:
             stream.open(handler, None)
             if flags & END:
                 stream.frame_received(_DATA, END, 0, b"")
+
+    def _why_not(self, kind: int) -> str:
+        """Why the peer's stream is refused; empty when it is not.
+
+        Raises:
+            TunnelProtocolError: an agent goes on opening calls.
+        """
+        if self.role is Role.KAS:
+            self._peer_opens += 1
+            if self._peer_opens > AGENT_OPENS_PER_MINUTE:
+                raise TunnelProtocolError("the agent opens too many streams")
+            if self._agent_calls >= AGENT_CALLS:
+                return "too many calls of this agent are open"
+        if kind not in _KINDS:
+            return "an unknown kind of stream"
+        return "" if self.state is State.OPEN else "this end is draining"
 
     def _frame_for_no_stream(self, kind: int, stream_id: int) -> None:
         if kind not in _STREAM_FRAMES:
@@ -379,6 +405,8 @@ class NativeTunnel:
         """The stream is over on this side."""
         if self._streams.pop(stream.stream_id, None) is not None:
             self._unopened.pop(stream.stream_id, None)
+            if stream.stream_id % 2 and self.role is Role.KAS:
+                self._agent_calls -= 1
             stream.detach()
             self._finish_if_idle()
 
@@ -388,7 +416,8 @@ class NativeTunnel:
             self._owner.flush_wanted()
 
     def _finish_if_idle(self) -> None:
-        if not self._streams and (self.state is State.DRAINING or self._peer_draining):
+        # Only for our own drain: when the peer drains, its next streams may be behind its GOAWAY, and it closes itself.
+        if not self._streams and self.state is State.DRAINING:
             self._owner.finished()
 
 

@@ -104,6 +104,20 @@ def test_draining_refuses_new_streams_and_finishes_with_the_last():
     pair.agent.opened[0][2].end()
     pair.pump()
     assert ("finished", None) in pair.agent.events
+    assert ("finished", None) not in pair.kas.events
+
+
+def test_a_stream_that_the_peer_s_goaway_has_overtaken_is_still_served():
+    pair = TunnelPair()
+    stream, heard = pair.kas.open()
+    pair.kas.tunnel.go_away(GoAwayCode.DRAINING)
+    pair.pump()
+    assert ("finished", None) not in pair.agent.events
+    stream.end()
+    pair.agent.opened[0][2].end()
+    pair.pump()
+    assert heard.words() == ["ended"]
+    assert pair.kas.events[-1] == ("finished", None)
 
 
 def test_a_stream_opened_while_the_peer_drains_is_refused_as_never_begun():
@@ -199,6 +213,37 @@ def test_an_agent_that_opens_calls_without_end_is_cut_off():
     )
     with pytest.raises(TunnelProtocolError, match="too many"):
         pair.kas.tunnel.receive(flood)
+
+
+def test_an_agent_has_a_few_calls_open_at_once_and_another_when_one_is_over():
+    pair = TunnelPair()
+    calls = [pair.agent.open() for _ in range(engine.AGENT_CALLS + 1)]
+    pair.pump()
+    why = "too many calls of this agent are open"
+    assert calls[-1][1].said == [("reset", (ResetCode.REFUSED, why))]
+    calls[0][0].reset(ResetCode.CANCELLED)
+    _, another = pair.agent.open()
+    pair.pump()
+    assert another.said == []
+
+
+def test_an_agent_that_pings_without_end_is_cut_off():
+    pair = TunnelPair()
+    pair.kas.tunnel.receive(frame(FrameType.PING) * engine.PINGS_PER_MINUTE)
+    with pytest.raises(TunnelProtocolError, match="pings"):
+        pair.kas.tunnel.receive(frame(FrameType.PING))
+
+
+def test_a_connection_drains_before_its_ids_are_used_up():
+    pair = TunnelPair()
+    running, _ = pair.kas.open()
+    pair.kas.tunnel._next_id = engine.RETIRE_FROM_ID
+    pair.kas.tunnel.tick(1.0)
+    pair.pump()
+    assert pair.agent.events[-1][0] == "go away"
+    assert not pair.kas.tunnel.can_open
+    running.reset(ResetCode.CANCELLED)
+    assert pair.kas.events[-1] == ("finished", None)
 
 
 def test_late_frames_without_end_are_an_attack():
