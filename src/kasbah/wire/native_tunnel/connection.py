@@ -79,8 +79,7 @@ class TunnelConnection:
         except WebSocketError as error:
             self.break_off(str(error), error.close_code)
         if self._receiver.replies and not self._closing:
-            self._transport.write(b"".join(self._receiver.replies))
-            self._receiver.replies.clear()
+            self._answer_pings()
         if self._receiver.closed and not self._closing:
             self._closing = True
             self._transport.close()
@@ -98,7 +97,19 @@ class TunnelConnection:
 
     def resume_writing(self) -> None:
         self._paused = False
+        if self._receiver.replies and not self._closing:
+            self._answer_pings()
         self.flush()
+
+    def _answer_pings(self) -> None:
+        replies = self._receiver.replies
+        if self._paused:
+            del replies[
+                :-1
+            ]  # the newest answers them all (RFC 6455, 5.5.3); who pings and does not read gets no more
+        else:
+            self._transport.write(b"".join(replies))
+            replies.clear()
 
     # -- orders --------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,16 @@ def test_pings_are_answered():
     assert kas.memory.writes == [Frame(Opcode.PONG, b"x").serialize(mask=False)]
 
 
+def test_a_peer_that_pings_and_does_not_read_is_owed_one_answer():
+    kas = Kas()
+    kas.pause_writing()
+    for number in range(100):
+        kas.data_received(Frame(Opcode.PING, b"%d" % number).serialize(mask=True))
+    assert kas.memory.writes == []
+    kas.resume_writing()
+    assert kas.memory.writes == [Frame(Opcode.PONG, b"99").serialize(mask=False)]
+
+
 @pytest.mark.parametrize(
     ("hostile", "code"),
     [
