@@ -70,8 +70,9 @@ class TunnelRegistry:
         return tunnel.open_stream(StreamKind.KUBERNETES_API, opening, handler, stream_class=stream_class)
 
     async def wait_for_agent(self, agent_id: int, timeout_s: float) -> bool:
-        """Whether a tunnel of the agent is ready, now or within the time."""
-        if self._tunnels.get(agent_id):
+        """Whether a tunnel of the agent takes streams, now or within the time."""
+        # One that is about to go stays in the books until its socket is closed: it is no reason to stop waiting.
+        if any(tunnel.can_open for tunnel in self._tunnels.get(agent_id, ())):
             return True
         waiter = asyncio.get_running_loop().create_future()
         self._waiters[agent_id].append(waiter)

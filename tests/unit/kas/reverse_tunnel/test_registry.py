@@ -77,3 +77,12 @@ async def test_waiting_ends_with_the_time():
     assert not await registry.wait_for_agent(7, 0)
     registry.add(7, TunnelPair().kas.tunnel)
     assert await registry.wait_for_agent(7, 0)
+
+
+@pytest.mark.asyncio
+async def test_a_tunnel_that_takes_nothing_more_is_nothing_to_wait_for():
+    registry, leaving = TunnelRegistry(), TunnelPair()
+    registry.add(7, leaving.kas.tunnel)
+    leaving.kas.tunnel.connection_lost("a broken frame")
+    assert open_one(registry) is None
+    assert not await registry.wait_for_agent(7, 0)
