@@ -178,7 +178,9 @@ class ProxyExchange:
     def data_received(self, data: bytes) -> None:
         if self._over or self._stream is None:
             return
-        if self._client.write(data):
+        if not self._answered:
+            self._fail(errors.failure_of_reset(ResetCode.PROTOCOL, "a body came before its head"))
+        elif self._client.write(data):
             self._stream.consumed(len(data))
         else:
             self._owed += len(data)
@@ -230,6 +232,10 @@ class ProxyExchange:
 
     def _granted(self, granted: Grant) -> None:
         self._client.authenticated()
+        max_body_bytes = self._owner.settings.max_body_bytes
+        if (self._head.content_length or 0) > max_body_bytes:
+            self._fail(errors.body_too_large(max_body_bytes))
+            return
         if not self._owner.underway.enter(granted, open_ended=self.open_ended):
             self._fail(errors.too_many_requests())
             return

@@ -139,6 +139,13 @@ def test_a_body_over_the_limit_is_refused():
     assert it.stream.reset_with is not None
 
 
+def test_a_body_announced_over_the_limit_is_refused_before_it_is_sent():
+    it = Scene(b"POST /api/v1/pods", b"Content-Length: 6", max_body_bytes=5)
+    assert it.client.status == 413
+    assert it.tunnels.streams == []
+    assert it.underway.total == 0
+
+
 def test_a_denial_needs_no_agent():
     it = Scene(decision=AccessDeniedError("no"))
     assert it.client.status == 401
@@ -229,6 +236,13 @@ def test_a_second_head_changes_nothing():
     it.stream.say_head(OK)
     it.stream.say_head(b"HTTP/1.1 500 X\r\n\r\n")
     assert it.client.status == 200
+
+
+def test_a_body_before_its_head_is_502():
+    it = Scene()
+    it.stream.say(b"hello")
+    assert it.client.status == 502
+    assert it.stream.reset_with is not None
 
 
 def test_an_end_without_an_answer_is_502():
