@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import structlog
 from google.protobuf.message import Message
@@ -27,6 +27,8 @@ from kasbah.wire.rpc import (
 )
 
 _log = structlog.get_logger()
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""What an agent says in a call is short; the answers may be long."""
 
 
 class RpcServer:
@@ -69,7 +71,9 @@ class RpcStream:
         self._call = call
         self._tasks = tasks
         self._answering = answering
-        self._reader: MessageReader[Message] | None = MessageReader(service[0].request) if service else None
+        self._reader: MessageReader[Message] | None = (
+            MessageReader(service[0].request, MAX_REQUEST_BYTES) if service else None
+        )
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
 

@@ -10,7 +10,7 @@ import pytest
 from kasbah.errors import PeerError
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.call import AgentCall, Service
-from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
+from kasbah.kas.reverse_tunnel.rpc_server import MAX_REQUEST_BYTES, RpcServer
 from kasbah.kit.secrets import Secret
 from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
 from kasbah.wire.native_tunnel.stream import ResetCode
@@ -132,3 +132,14 @@ async def test_a_long_call_ends_well_when_kas_drains():
         (GET_CONFIGURATION, forever), encode_message(GET_CONFIGURATION.request()), drain=True
     )
     assert handler.said == [("ended", None)]
+
+
+@pytest.mark.asyncio
+async def test_a_request_is_not_collected_beyond_its_limit():
+    async def register(_call: AgentCall, _request):
+        raise AssertionError("never called")
+
+    request = encode_message(REGISTER.request(agent_meta={"pod_name": "x" * MAX_REQUEST_BYTES}))
+    handler = await answer((REGISTER, register), request[:100])
+    assert handler.words() == ["reset"]
+    assert handler.said[0][1][0] == RESET_CODE_BASE + StatusCode.RESOURCE_EXHAUSTED
