@@ -1,0 +1,307 @@
+"""Who is let in, who is not and why, and what becomes of pods when a token is revoked or kas stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from kasbah.errors import Bug, PeerError
+from kasbah.kas.http_server.exchange import Upgrade
+from kasbah.kas.hub_client.errors import (
+    HubForbiddenError,
+    HubNotFoundError,
+    HubUnauthenticatedError,
+    HubUnavailableError,
+)
+from kasbah.kas.hub_client.records import AgentInfo
+from kasbah.kas.reverse_tunnel.connection import AgentConnection
+from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
+from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
+from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kit.secrets import Secret
+from kasbah.wire.http1 import Headers, RequestHead, request_head
+from kasbah.wire.native_tunnel.engine import Role
+from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
+from kasbah.wire.native_tunnel.stream import StreamClass
+from tests.doubles.fake_transport import FakeTransport
+from tests.doubles.far_end import FarEnd
+from tests.doubles.tunnel_pair import RecordingHandler
+
+AGENT = AgentInfo(agent_id=7, project_id=1, agent_name="a", project_path="g/p", default_branch="main")
+KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
+VERSION = (b"sec-websocket-version", b"13")
+OFFER = (b"sec-websocket-protocol", b"ws-tunnel, kasbah.v1")
+
+
+class Hub:
+    """Knows every token as agent 7's, unless it has an error to say."""
+
+    def __init__(self) -> None:
+        self.error: PeerError | None = None
+
+    async def agent_info(self, token: Secret, *, fresh: bool = False) -> AgentInfo:
+        if self.error is not None:
+            raise self.error
+        return AGENT
+
+
+class Pod:
+    """An agent pod, before and after it was let in."""
+
+    def __init__(self, pod_id: int) -> None:
+        self.far, self.transport = FarEnd(Role.AGENT), FakeTransport()
+        self.far.tunnel.greet(AgentHello(token="glagent-t", pod_id=pod_id))
+        self.answer = b""
+
+    async def talk(self) -> None:
+        if not self.answer:
+            self.answer, _, self.transport.written = self.transport.written.partition(b"\r\n\r\n")
+        protocol = self.transport.protocol
+        if isinstance(protocol, AgentConnection):
+            await self.far.talk(protocol, self.transport)
+        await asyncio.sleep(0)
+
+
+class Kas:
+    def __init__(self, **settings: float) -> None:
+        self.hub, self.registry = Hub(), TunnelRegistry()
+        self.server = ReverseTunnelServer(
+            self.hub,  # type: ignore[arg-type]  # the one method that is used
+            self.registry,
+            [],
+            version="1",
+            settings=ReverseTunnelSettings(**settings),  # type: ignore[arg-type]
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Kas]:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(self.server.run())
+            await asyncio.sleep(0)
+            try:
+                yield self
+            finally:
+                running.cancel()
+
+    def knock(self, *headers: tuple[bytes, bytes], received: bytes = b"") -> FakeTransport:
+        transport = FakeTransport()
+        head = upgrade_head(headers)
+        self.server.accept(head, Upgrade(head, transport, received))
+        return transport
+
+    async def connect(self, pod_id: int = 1) -> Pod:
+        pod = Pod(pod_id)
+        head = upgrade_head((KEY, VERSION, OFFER))
+        self.server.accept(head, Upgrade(head, pod.transport, b""))
+        for _ in range(3):
+            await pod.talk()
+        return pod
+
+
+def upgrade_head(headers: Headers) -> RequestHead:
+    lines = [
+        b"GET /-/kubernetes-agent/ HTTP/1.1",
+        b"Host: kas",
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+    ]
+    lines += [name + b": " + value for name, value in headers]
+    return request_head(b"\r\n".join([*lines, b"", b""]))
+
+
+# -- the handshake
+
+
+@pytest.mark.parametrize(
+    ("headers", "complaint"),
+    [
+        ([KEY, VERSION, OFFER, (b"origin", b"https://evil")], b"no Origin"),
+        ([KEY, OFFER], b"Version must be 13"),
+        ([KEY, (b"sec-websocket-version", b"8"), OFFER], b"Version must be 13"),
+        ([VERSION, OFFER], b"16 bytes in base64"),
+        ([KEY, KEY, VERSION, OFFER], b"16 bytes in base64"),
+        ([(KEY[0], b"c2hvcnQ="), VERSION, OFFER], b"16 bytes in base64"),
+        ([(KEY[0], b"%%%"), VERSION, OFFER], b"16 bytes in base64"),
+    ],
+)
+def test_a_malformed_handshake_is_refused(headers: Headers, complaint: bytes):
+    transport = Kas().knock(*headers)
+    assert transport.written.startswith(b"HTTP/1.1 400 ")
+    assert complaint in transport.written
+    assert transport.closed
+
+
+def test_whoever_speaks_another_tunnel_is_told_what_to_offer():
+    transport = Kas().knock(KEY, VERSION, (OFFER[0], b"ws-tunnel"))
+    assert transport.written.startswith(b"HTTP/1.1 101 ")
+    assert b"offer kasbah.v1" in transport.written
+    assert transport.closed
+
+
+@pytest.mark.asyncio
+async def test_a_pod_that_connects_while_kas_drains_is_sent_elsewhere():
+    kas = Kas()
+    await kas.server.drain()
+    assert kas.knock(KEY, VERSION, OFFER).written.startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.asyncio
+async def test_what_came_behind_the_handshake_is_not_lost():
+    async with Kas().running() as kas:
+        transport = kas.knock(KEY, VERSION, OFFER, received=b"\x81\x00")
+    assert b"HTTP/1.1 101 " in transport.written
+    assert transport.closed  # an unmasked text message: read, and a breach
+
+
+@pytest.mark.asyncio
+async def test_nobody_can_be_let_in_before_kas_runs():
+    with pytest.raises(Bug, match="before the tunnel server ran"):
+        await Kas().connect()
+
+
+# -- the token
+
+
+@pytest.mark.asyncio
+async def test_a_good_token_makes_the_agent_reachable():
+    async with Kas().running() as kas:
+        pod = await kas.connect()
+        stream = kas.registry.open_nowait(AGENT, b"GET", StreamClass.SMALL, RecordingHandler())
+        await pod.talk()
+        assert pod.far.heard == [("accepted", 7)]
+        assert stream is not None
+        assert [opening for opening, _, _ in pod.far.opened] == [b"GET"]
+
+
+REFUSALS = [
+    (HubUnauthenticatedError("401"), GoAwayCode.UNAUTHENTICATED, "unauthenticated"),
+    (HubForbiddenError("403"), GoAwayCode.FORBIDDEN, "forbidden"),
+    (HubNotFoundError("404"), GoAwayCode.UNAUTHENTICATED, "agent not found"),
+    (HubUnavailableError("away"), GoAwayCode.UNAVAILABLE, "the agent token cannot be checked now"),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("error", "code", "reason"), REFUSALS)
+async def test_a_token_that_is_not_good_is_refused_with_its_reason(error, code, reason):
+    async with Kas().running() as kas:
+        kas.hub.error = error
+        pod = await kas.connect()
+        assert pod.far.heard == [("go away", (code, reason))]
+        assert kas.registry.count(7) == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "error", [HubUnauthenticatedError("401"), HubForbiddenError("403"), HubNotFoundError("404")]
+)
+async def test_a_revoked_token_cuts_the_pod_and_what_runs(error: PeerError):
+    async with Kas(token_check_interval_s=0).running() as kas:
+        pod, running = await kas.connect(), RecordingHandler()
+        kas.registry.open_nowait(AGENT, b"watch", StreamClass.WATCH, running)
+        kas.hub.error = error
+        for _ in range(3):
+            await pod.talk()
+        assert kas.registry.count(7) == 0
+        assert running.words() == ["reset"]
+        assert pod.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_a_hub_that_is_away_cuts_nobody():
+    async with Kas(token_check_interval_s=0).running() as kas:
+        pod = await kas.connect()
+        kas.hub.error = HubUnavailableError("away")
+        for _ in range(3):
+            await pod.talk()
+        assert kas.registry.count(7) == 1
+
+
+# -- several pods
+
+
+@pytest.mark.asyncio
+async def test_a_pod_that_dials_again_replaces_its_old_connection():
+    async with Kas().running() as kas:
+        old, new = await kas.connect(pod_id=5), await kas.connect(pod_id=5)
+        await old.talk()
+        assert kas.registry.count(7) == 1
+        assert old.transport.closed
+        assert not new.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_pods_over_the_limit_are_refused():
+    async with Kas(max_pods_per_agent=2).running() as kas:
+        pods = [await kas.connect(pod_id) for pod_id in (1, 2, 3)]
+        assert kas.registry.count(7) == 2
+        assert pods[2].far.heard[0][1] == (
+            GoAwayCode.TOO_MANY_CONNECTIONS,
+            "too many pods of this agent are connected",
+        )
+
+
+@pytest.mark.asyncio
+async def test_a_pod_that_drains_gets_nothing_new_and_then_is_gone():
+    async with Kas().running() as kas:
+        pod = await kas.connect()
+        pod.far.tunnel.go_away(GoAwayCode.DRAINING)
+        await pod.talk()
+        assert kas.registry.count(7) == 0
+        assert not kas.server._connections
+
+
+@pytest.mark.asyncio
+async def test_a_pod_that_leaves_while_its_token_is_checked_is_not_registered():
+    async with Kas().running() as kas:
+        pod = Pod(1)
+        head = upgrade_head((KEY, VERSION, OFFER))
+        kas.server.accept(head, Upgrade(head, pod.transport, b""))
+        connection = pod.transport.protocol
+        assert isinstance(connection, AgentConnection)
+        connection.hello_received(AgentHello(token="glagent-t", pod_id=1))
+        connection.connection_lost(None)
+        await asyncio.sleep(0)
+        assert kas.registry.count(7) == 0
+
+
+# -- stopping
+
+
+@pytest.mark.asyncio
+async def test_a_drain_waits_for_what_runs_and_tells_every_pod():
+    async with Kas().running() as kas, asyncio.TaskGroup() as tasks:
+        pod = await kas.connect()
+        stream = kas.registry.open_nowait(AGENT, b"GET", StreamClass.SMALL, RecordingHandler())
+        assert stream is not None
+        await pod.talk()
+        drain = tasks.create_task(kas.server.drain())
+        await pod.talk()
+        assert (drain.done(), kas.registry.count(7)) == (False, 0)
+        assert ("go away", (GoAwayCode.DRAINING, "Shutting down")) in pod.far.heard
+        stream.end()
+        pod.far.opened[0][1].end()
+        await pod.talk()
+    assert drain.done()
+
+
+@pytest.mark.asyncio
+async def test_a_drain_ends_with_its_time_whatever_runs():
+    async with Kas(drain_timeout_s=0).running() as kas:
+        pod = await kas.connect()
+        kas.registry.open_nowait(AGENT, b"GET", StreamClass.SMALL, RecordingHandler())
+        await kas.server.drain()
+        assert not pod.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_what_is_left_at_the_end_is_closed_with_a_reason():
+    async with Kas().running() as kas:
+        pod = await kas.connect()
+        running = RecordingHandler()
+        kas.registry.open_nowait(AGENT, b"GET", StreamClass.SMALL, running)
+    assert running.said[0][1][1] == "Shutting down"  # type: ignore[index]
+    assert b"Shutting down" in pod.transport.written
