@@ -54,6 +54,8 @@ class ConnectionOwner(Protocol):
 
     def authenticated(self, connection: Connection) -> None: ...
 
+    def hand_over(self, connection: Connection) -> None: ...
+
     def forget(self, connection: Connection) -> None: ...
 
 
@@ -332,9 +334,9 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
         self._closing = True
         self._exchange = None
-        self._owner.forget(self)
+        self._owner.hand_over(self)
         received, self._held = self._held, b""
-        return Upgrade(self._head, self._transport, received)
+        return Upgrade(self._head, self._transport, received, self.authenticated)
 
     def _say(self, data: bytes) -> None:
         """Write, with the head in front if it has not gone yet."""

@@ -120,13 +120,21 @@ class Client(Protocol):
 class Upgrade:
     """A connection whose request asked for another protocol, handed over whole."""
 
-    __slots__ = ("head", "received", "transport")
+    __slots__ = ("head", "known", "received", "transport")
 
-    def __init__(self, head: RequestHead, transport: asyncio.Transport, received: bytes) -> None:
+    def __init__(
+        self,
+        head: RequestHead,
+        transport: asyncio.Transport,
+        received: bytes,
+        known: Callable[[], None] = lambda: None,
+    ) -> None:
         self.head = head
         self.transport = transport
         self.received = received
         """Bytes the client sent behind the head already; they belong to the new protocol."""
+        self.known = known
+        """To be called once the client has proved who it is, or is gone: until then it counts as a stranger."""
 
     def set_protocol(self, protocol: asyncio.Protocol) -> None:
         """Let this protocol have the transport's callbacks. Its `connection_made` is not called; the caller does it."""
@@ -142,6 +150,7 @@ class Upgrade:
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+        self.known()
 
 
 Route = Callable[[RequestHead, Client], Exchange]

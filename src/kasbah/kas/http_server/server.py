@@ -137,16 +137,19 @@ class HttpServer:
         connection.stranger = False
         self._no_stranger(source_of(connection.address))
 
-    def forget(self, connection: Connection) -> None:
-        """The connection is gone, or somebody else's now."""
-        if connection not in self._connections:
-            return
+    def hand_over(self, connection: Connection) -> None:
+        """The connection is somebody else's now; a stranger's it stays until `authenticated`."""
         self._connections.discard(connection)
         CONNECTIONS.set(len(self._connections))
-        if connection.stranger:
-            self.authenticated(connection)
         if not self._connections:
             self._empty.set()
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone."""
+        if connection in self._connections:
+            self.hand_over(connection)
+            if connection.stranger:
+                self.authenticated(connection)
 
     def _limit_hit(self, source: str) -> str:
         if self._draining:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from websockets.utils import apply_mask
@@ -44,10 +45,18 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
     """
 
     def __init__(
-        self, owner: ConnectionOwner, transport: asyncio.Transport, *, peer: str, now: float
+        self,
+        owner: ConnectionOwner,
+        transport: asyncio.Transport,
+        *,
+        peer: str,
+        now: float,
+        known: Callable[[], None] = lambda: None,
     ) -> None:
+        """`known` is called when the pod is admitted or gone: until then it counts as a stranger."""
         super().__init__(Role.KAS, transport, asyncio.get_running_loop().call_soon, unmask=_unmask)
         self._owner = owner
+        self._known = known
         self.peer = peer
         self.accepted_at = now
         self.agent: AgentInfo | None = None
@@ -56,6 +65,7 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self._known()
         self._owner.lost(self)
 
     def hello_received(self, hello: AgentHello) -> None:
@@ -68,6 +78,7 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
     def admit(self, agent: AgentInfo, *, server_version: str) -> None:
         """The token is good: streams flow from now on."""
         self.agent = agent
+        self._known()
         self.tunnel.accept(KasHello(agent_id=agent.agent_id, server_version=server_version))
 
     def refuse(self, code: GoAwayCode, message: str) -> None:

@@ -109,10 +109,15 @@ class ReverseTunnelServer:
             # As GitLab's kas: accept first, then say what is missing.
             transport.write(close_frame(PROTOCOL_ERROR, f"offer {NATIVE_SUBPROTOCOL}", masked=False))
             transport.close()
+            upgrade.known()
             return
         peer = transport.get_extra_info("peername") or ("",)
         connection = AgentConnection(
-            self, transport, peer=str(peer[0]), now=asyncio.get_running_loop().time()
+            self,
+            transport,
+            peer=str(peer[0]),
+            now=asyncio.get_running_loop().time(),
+            known=upgrade.known,
         )
         self._connections.add(connection)
         upgrade.set_protocol(connection)

@@ -59,6 +59,9 @@ class Scene:
     def authenticated(self, connection: Connection) -> None:
         self.proved = True
 
+    def hand_over(self, connection: Connection) -> None:
+        self.gone = True
+
     def forget(self, connection: Connection) -> None:
         self.gone = True
 

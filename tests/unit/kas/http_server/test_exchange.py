@@ -19,10 +19,12 @@ def test_an_upgrade_hands_the_transport_over_and_reads_on():
 
 def test_an_upgrade_may_be_refused():
     transport = FakeTransport()
-    Upgrade(HEAD, transport, b"").refuse("401 Unauthorized", "no")
+    known: list[bool] = []
+    Upgrade(HEAD, transport, b"", lambda: known.append(True)).refuse("401 Unauthorized", "no")
     assert transport.written.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
     assert transport.written.endswith(b"\r\n\r\nno")
     assert transport.closed
+    assert known
 
 
 def test_a_null_exchange_bears_everything():

@@ -57,6 +57,18 @@ def test_whoever_has_proved_who_they_are_is_no_stranger():
     assert not refused(connect(owner)[1])
 
 
+def test_a_connection_that_was_taken_over_is_a_strangers_until_its_new_owner_knows_better():
+    owner = server(max_strangers_per_source=1)
+    first, _ = connect(owner)
+    upgrade = first.take_over()
+    second, transport = connect(owner)
+    assert refused(transport)
+    second.connection_lost(None)
+    upgrade.known()
+    upgrade.known()
+    assert not refused(connect(owner)[1])
+
+
 def test_a_connection_that_is_gone_makes_room():
     owner = server(max_strangers=1)
     first, _ = connect(owner)

@@ -55,6 +55,7 @@ class Pod:
         self.far, self.transport = FarEnd(Role.AGENT), FakeTransport()
         self.far.tunnel.greet(AgentHello(token="glagent-t", pod_id=pod_id))
         self.answer = b""
+        self.known = asyncio.Event()
 
     async def talk(self) -> None:
         if not self.answer:
@@ -95,7 +96,7 @@ class Kas:
     async def connect(self, pod_id: int = 1) -> Pod:
         pod = Pod(pod_id)
         head = upgrade_head((KEY, VERSION, OFFER))
-        self.server.accept(head, Upgrade(head, pod.transport, b""))
+        self.server.accept(head, Upgrade(head, pod.transport, b"", pod.known.set))
         for _ in range(3):
             await pod.talk()
         return pod
@@ -208,6 +209,18 @@ async def test_a_revoked_token_cuts_the_pod_and_what_runs(error: PeerError):
         assert kas.registry.count(7) == 0
         assert running.words() == ["reset"]
         assert pod.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_a_pod_is_a_stranger_until_its_token_was_found_good_or_it_is_gone():
+    async with Kas().running() as kas:
+        assert (await kas.connect()).known.is_set()
+        kas.hub.error = HubUnavailableError("away")
+        refused = await kas.connect(2)
+        assert not refused.known.is_set()
+        assert isinstance(refused.transport.protocol, AgentConnection)
+        refused.transport.protocol.connection_lost(None)
+        assert refused.known.is_set()
 
 
 @pytest.mark.asyncio
