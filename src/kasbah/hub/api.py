@@ -108,6 +108,8 @@ class RestApi:
         authenticated = None
         if not route.access.kas:
             authenticated = await self._authenticator.authenticate(request, values, route.access)
+        # The server before us counts strangers: it takes our word for it and nobody else's.
+        request.state.authenticated = route.access.kas or authenticated is not None
         asked = {name: value for name, value in values.items() if name not in PARAMETERS}
         call = Call(request=request, site=self._site, values=asked, authenticated=authenticated)
         return await route.handler(call, parameters.read(route.parameters, asked))

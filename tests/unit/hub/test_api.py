@@ -32,6 +32,10 @@ async def hello(call: Call, parameters: Named) -> Reply:
     return Reply({"hello": parameters.name})
 
 
+async def hello_all(_call: Call, _parameters: NoParameters) -> Reply:
+    return Reply({"hello": "all"})
+
+
 async def broken(_call: Call, _parameters: NoParameters) -> Reply:
     raise ZeroDivisionError
 
@@ -53,6 +57,7 @@ def api() -> RestApi:
 
     routes = [
         row("/hello/:name", hello, Named),
+        row("/open", hello_all, NoParameters, API_OR_NOBODY),
         row("/broken", broken, NoParameters, API_OR_NOBODY),
         row("/away", away, NoParameters, API_OR_NOBODY),
         row("/kas", broken, NoParameters, KAS),
@@ -60,7 +65,13 @@ def api() -> RestApi:
     return RestApi(routes, SITE, Authenticator(accounts), refuse_kas)
 
 
-async def ask(path: str, method: str = "GET", query: str = "", **headers: str) -> tuple[int, dict, bytes]:
+async def ask(
+    path: str,
+    method: str = "GET",
+    query: str = "",
+    state: dict[str, Any] | None = None,
+    **headers: str,
+) -> tuple[int, dict, bytes]:
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -76,6 +87,7 @@ async def ask(path: str, method: str = "GET", query: str = "", **headers: str) -
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "state": {} if state is None else state,
     }
     await api()(scope, receive, send)
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -89,6 +101,14 @@ async def test_a_handler_gets_the_paths_text_decoded():
 
 async def test_a_credential_in_the_query_is_taken_out():
     assert (await ask("/api/v4/hello/x", query="private_token=good"))[0] == 200
+
+
+async def test_only_a_credential_that_was_looked_at_makes_a_client_known():
+    known: dict[str, Any] = {}
+    await ask("/api/v4/hello/x", state=known, private_token="good")
+    assert known == {"authenticated": True}
+    await ask("/api/v4/open", state=known, authorization="Basic eDp5", cookie="a=b")
+    assert known == {"authenticated": False}
 
 
 async def test_head_has_the_length_and_no_body():

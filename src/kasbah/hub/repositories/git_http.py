@@ -186,7 +186,9 @@ class _GitApp:
         header = request.headers.get("authorization")
         if header is None:
             return None
-        return await self._accounts.authenticate_pat(_password(header))
+        authenticated = await self._accounts.authenticate_pat(_password(header))
+        request.state.authenticated = True  # for the server before us, which counts strangers
+        return authenticated
 
     async def _sweep(self, project_id: int) -> None:
         # Once a repository and process: the locks of this process' own git runs are removed by git.

@@ -2,13 +2,14 @@
 
 Each request is one task in the bridge's TaskGroup. A client that leaves becomes `http.disconnect`, and what the
 application still sends is refused with `ClientGoneError`; the task itself runs to its end, so a push that is being
-stored is not torn. Knows nothing about the application but that contract.
+stored is not torn. Knows nothing about the application but that contract, and one word of its own in it: an application
+that has found a credential good sets `authenticated` in the scope's `state`, and the client is no stranger any more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -23,7 +24,6 @@ from kasbah.wire.http1 import RequestHead
 
 _log = structlog.get_logger()
 _QUEUED_BODY_BYTES = 256 * 1024
-_CREDENTIAL_HEADERS: Final = frozenset({b"authorization", b"private-token", b"job-token", b"cookie"})
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -67,11 +67,12 @@ class AsgiBridge:
 
     def exchange(self, head: RequestHead, client: Client) -> AsgiExchange:
         """Answer this request with the application."""
-        exchange = AsgiExchange(head, client, self._clock)
+        state: dict[str, Any] = {}
+        exchange = AsgiExchange(head, client, self._clock, state)
         if self._group is None:
             exchange.refuse(503, b"the server is starting or stopping; try again\n")
         else:
-            scope = _scope(head, client, self._root_path)
+            scope = _scope(head, client, self._root_path) | {"state": state}
             self._group.create_task(self._answer(exchange, scope), name="asgi request")
         return exchange
 
@@ -85,7 +86,7 @@ class AsgiBridge:
         exchange.application_ended()
 
 
-def _scope(head: RequestHead, client: Client, root_path: str) -> MutableMapping[str, Any]:
+def _scope(head: RequestHead, client: Client, root_path: str) -> dict[str, Any]:
     path, _, query = head.target.partition(b"?")
     return {
         "type": "http",
@@ -100,7 +101,6 @@ def _scope(head: RequestHead, client: Client, root_path: str) -> MutableMapping[
         "headers": list(head.headers),
         "client": [client.address, 0] if client.address else None,
         "server": None,
-        "state": {},
     }
 
 
@@ -124,13 +124,17 @@ class AsgiExchange:
         "_queued",
         "_reader",
         "_started",
+        "_state",
         "_status",
         "_writer",
         "open_ended",
     )
 
-    def __init__(self, head: RequestHead, client: Client, clock: CoarseClock) -> None:
+    def __init__(
+        self, head: RequestHead, client: Client, clock: CoarseClock, state: Mapping[str, Any]
+    ) -> None:
         self.open_ended = False
+        self._state = state
         self._head = head
         self._client = client
         self._clock = clock
@@ -266,7 +270,7 @@ class AsgiExchange:
     def _say_head(self, body_length: int | None) -> None:
         """The head goes out with the first part of the body, when the length may be known."""
         self._started = True
-        if self._status < 400 and any(name in _CREDENTIAL_HEADERS for name, _ in self._head.headers):
+        if self._state.get("authenticated"):
             self._client.authenticated()
         length = self._content_length
         if length is None and not self._bodiless:

@@ -147,6 +147,14 @@ async def test_a_redirect_needs_no_credentials_and_tells_nothing(hub):
 
 
 @pytest.mark.asyncio
+async def test_only_a_token_that_was_found_good_makes_a_client_known(hub):
+    for headers, known in ((basic("glpat-owner"), {"authenticated": True}), (basic("glpat-wrong"), {})):
+        scope = {**git_scope("/group/absent.git/info/refs", query=UPLOAD, headers=headers), "state": {}}
+        await AsgiClient().ask(hub.app, scope)
+        assert scope["state"] == known
+
+
+@pytest.mark.asyncio
 async def test_a_client_that_left_is_no_error(hub):
     client = AsgiClient(refuses=True)
     await client.ask(hub.app, git_scope(INFO, query=UPLOAD))

@@ -16,11 +16,14 @@ START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers"
 
 
 def exchange(
-    line: bytes = b"GET / HTTP/1.1", *lines: bytes, client: RecordingClient | None = None
+    line: bytes = b"GET / HTTP/1.1",
+    *lines: bytes,
+    client: RecordingClient | None = None,
+    state: dict[str, Any] | None = None,
 ) -> tuple[AsgiExchange, RecordingClient]:
     head = b"\r\n".join((line, b"Host: a", *lines)) + b"\r\n\r\n"
     client = client or RecordingClient()
-    return AsgiExchange(http1.request_head(head), client, CLOCK), client
+    return AsgiExchange(http1.request_head(head), client, CLOCK, state or {}), client
 
 
 def body(data: bytes = b"", *, more: bool = False) -> dict[str, Any]:
@@ -93,12 +96,14 @@ async def test_what_follows_the_end_is_not_said():
 
 
 @pytest.mark.asyncio
-async def test_a_credential_that_is_answered_well_is_proof():
-    it, client = exchange(b"GET / HTTP/1.1", b"Private-Token: x")
+async def test_a_client_is_no_stranger_when_the_application_says_so():
+    it, client = exchange(b"GET / HTTP/1.1", b"Private-Token: x", state={"authenticated": True})
     await answer(it, START, body())
     assert "authenticated" in client.said
-    it, client = exchange(b"GET / HTTP/1.1", b"Private-Token: x")
-    await answer(it, {**START, "status": 401}, body())
+    it, client = exchange(
+        b"GET / HTTP/1.1", b"Private-Token: x", b"Cookie: a=b", b"Authorization: Basic eDp5"
+    )
+    await answer(it, START, body())
     assert "authenticated" not in client.said
 
 
