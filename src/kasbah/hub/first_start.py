@@ -2,12 +2,12 @@
 
 The file and the database cannot be written in one step, so the order is: token into the file (durable), then into
 the database. A crash in between leaves a file whose token is unknown; the next start sees that and takes this very
-token in. Once the database knows a root token, a deleted file is not written again: the token was handed over.
+token in. Once the database knows a root token, a deleted file is not written again and a revoked token does not come back:
+the token was handed over.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from kasbah.hub.accounts.tokens import CHARACTERS, PREFIX
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
 from kasbah.hub.identity import User
+from kasbah.kit import private_file
 from kasbah.kit.secrets import Secret, fingerprint, generate_token
 
 ROOT: Final = NewUser(username="root", name="Administrator", email="root@localhost", is_admin=True)
@@ -40,9 +41,8 @@ async def ensure_root(database: Database, clock: Clock, accounts: AccountService
     """
     root = await accounts.find_by_username(ROOT.username) or await accounts.create(ROOT)
     async with database.reading() as connection:
-        known = await store.find_active_token_hashes(connection, root.id, _TOKEN_NAME)
-    if known:
-        return
+        if await store.has_had_token(connection, root.id, _TOKEN_NAME):
+            return
     secret = _read(token_file) or _write(token_file, generate_token(PREFIX, CHARACTERS))
     await _insert(database, root, secret, clock())
     _log.info("administrator created", username=root.username, token_file=str(token_file))
@@ -69,18 +69,5 @@ def _read(path: Path) -> Secret | None:
 
 def _write(path: Path, secret: Secret) -> Secret:
     """Whole or not at all, and on the disk when this returns."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        os.write(descriptor, f"{secret.reveal()}\n".encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    private_file.write(path, f"{secret.reveal()}\n".encode())
     return secret

@@ -8,6 +8,7 @@ import pytest
 
 from kasbah.errors import UserError
 from kasbah.hub.accounts.model import ROOT_SCOPES
+from kasbah.hub.errors import TokenRevokedError
 from kasbah.hub.first_start import ensure_root
 from kasbah.kit.secrets import Secret
 from tests.doubles.hub_services import HubServices
@@ -37,16 +38,20 @@ async def test_a_second_start_changes_nothing(hub: HubServices, tmp_path: Path):
 async def test_a_token_that_only_the_file_knows_is_taken_in(hub: HubServices, tmp_path: Path):
     left_over = "glpat-" + "a" * 50
     (tmp_path / "root-token").write_text(left_over + "\n")
-    (tmp_path / "root-token.new").write_text("half")
     assert await start(hub, tmp_path) == left_over
     assert (await hub.accounts.authenticate_pat(Secret(left_over))).user.username == "root"
     assert (tmp_path / "root-token").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_half_written_draft_is_replaced(hub: HubServices, tmp_path: Path):
-    (tmp_path / "root-token.new").write_text("half")
-    assert (await start(hub, tmp_path)).startswith("glpat-")
-    assert not (tmp_path / "root-token.new").exists()
+async def test_a_token_that_was_revoked_stays_so_and_no_other_takes_its_place(
+    hub: HubServices, tmp_path: Path
+):
+    token = await start(hub, tmp_path)
+    root = await hub.accounts.authenticate_pat(Secret(token))
+    await hub.tokens.revoke(root.token.id)
+    assert await start(hub, tmp_path) == token
+    with pytest.raises(TokenRevokedError):
+        await hub.accounts.authenticate_pat(Secret(token))
 
 
 async def test_a_file_that_was_handed_over_and_removed_stays_away(hub: HubServices, tmp_path: Path):

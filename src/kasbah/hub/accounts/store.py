@@ -178,14 +178,12 @@ async def list_tokens(
     return [_token(row) for row in rows.mappings()], total or 0
 
 
-async def find_active_token_hashes(connection: AsyncConnection, user_id: int, name: str) -> list[str]:
-    """The hashes of a user's unrevoked tokens of one name: the first start compares its file with them."""
-    rows = await connection.execute(
-        sa.select(tokens.c.token_hash).where(
-            tokens.c.user_id == user_id, tokens.c.name == name, tokens.c.revoked.is_(False)
-        )
+async def has_had_token(connection: AsyncConnection, user_id: int, name: str) -> bool:
+    """Whether the user was ever given a token of this name, revoked or not."""
+    found = await connection.execute(
+        sa.select(tokens.c.id).where(tokens.c.user_id == user_id, tokens.c.name == name).limit(1)
     )
-    return list(rows.scalars())
+    return found.first() is not None
 
 
 async def revoke_token(connection: AsyncConnection, token_id: int) -> bool:
