@@ -19,10 +19,10 @@ from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kasbah.errors import PeerError
+from kasbah.errors import PeerError, UserError
 from kasbah.gitrepo.errors import BadGitRequestError, GitTimedOutError, RequestTooLargeError
 from kasbah.gitrepo.process import GitCommand, GitService
-from kasbah.hub.errors import AccountBlockedError, UnauthenticatedError
+from kasbah.hub.errors import AccountBlockedError, DatabaseUnavailableError, UnauthenticatedError
 from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.kas_client import KasClient
 from kasbah.hub.projects.model import Project
@@ -73,7 +73,7 @@ class Projects(Protocol):
     async def set_default_branch(self, project_id: int, branch: str) -> None: ...
 
 
-class NotGitError(Exception):
+class NotGitError(UserError):
     """The request is refused before anything is looked up."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -132,6 +132,8 @@ class _GitApp:
             raise
         except Exception as error:
             status, text, headers = _refusal(error)
+            if isinstance(error, DatabaseUnavailableError):
+                _log.warning("git request not served", error=str(error))
             if client.status:
                 # Too late for a status: only a broken connection says that the answer is not whole.
                 raise
@@ -285,6 +287,9 @@ def _refusal(error: Exception) -> tuple[int, str, dict[str, str]]:
             return 408, str(error), {}
         case BusyError():
             return 503, str(error), _BUSY_RETRY
+        case DatabaseUnavailableError():
+            # Its text names hosts and files of ours: that is for the log.
+            return 503, "The server cannot look that up now; try again in a moment.", _BUSY_RETRY
         case PeerError():
             return 500, str(error), {}
         case _:

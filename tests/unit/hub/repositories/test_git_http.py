@@ -6,12 +6,13 @@ import base64
 import contextlib
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
 from kasbah.gitrepo.process import GitService
-from kasbah.hub.errors import AccountBlockedError
+from kasbah.hub.errors import AccountBlockedError, DatabaseUnavailableError
 from kasbah.hub.identity import Authenticated
 from kasbah.hub.repositories.git_http import NotGitError, git_app, parse_request
 from kasbah.hub.repositories.store import RepositoryStore
@@ -131,6 +132,20 @@ async def test_a_blocked_account_is_told_so(hub):
     client = AsgiClient()
     await client.ask(app, git_scope(INFO, query=UPLOAD, headers=basic("glpat-owner")))
     assert (client.status, client.body) == (403, b"Your account has been blocked.\n")
+
+
+@pytest.mark.asyncio
+async def test_a_database_that_is_away_is_a_matter_of_time_and_told_without_its_address(hub):
+    class Away(FakeAccounts):
+        async def authenticate_pat(self, secret: Secret) -> Authenticated:
+            raise DatabaseUnavailableError("connect call failed ('10.0.0.3', 5432)")
+
+    client = AsgiClient()
+    app = git_app(hub.app._repositories, Away(), hub.projects, FakeKasClient())
+    with structlog.testing.capture_logs() as logs:
+        await client.ask(app, git_scope(INFO, query=UPLOAD, headers=basic("glpat-owner")))
+    assert (client.status, client.headers["retry-after"], b"10.0.0.3" in client.body) == (503, "10", False)
+    assert "10.0.0.3" in logs[0]["error"]
 
 
 @pytest.mark.asyncio
