@@ -8,7 +8,6 @@ is added last, by agentk, from the grant. The answer is a pure function of the h
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from functools import lru_cache
@@ -20,6 +19,7 @@ from kasbah.errors import UserError
 from kasbah.wire import http1
 from kasbah.wire.http1 import Headers, RequestHead
 from kasbah.wire.request_target import ApiTarget, RefusedTargetError, parse_target
+from kasbah.wire.websocket import accept_key
 
 VIA: Final = b"Via: 1.1 kasbah-kas\r\n"
 NESTED_IMPERSONATION: Final = (
@@ -28,7 +28,6 @@ NESTED_IMPERSONATION: Final = (
 )
 _REMEMBERED_REQUESTS = 1024
 _MAX_USER_AGENT_BYTES = 256
-_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 _SESSION_COOKIE = re.compile(rb"(?:^|;)[ \t]*_gitlab_kas=")
 _AGENT_ID = re.compile(r"0*[1-9][0-9]{0,18}")
@@ -184,8 +183,7 @@ def _websocket_accept(head: RequestHead) -> bytes:
     keys = head.values(b"sec-websocket-key")
     if len(keys) != 1:
         raise RefusedRequestError(400, "Bad request: a WebSocket needs exactly one Sec-WebSocket-Key")
-    digest = hashlib.sha1(keys[0] + _WEBSOCKET_GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest)
+    return accept_key(keys[0])
 
 
 def _forwarded(head: RequestHead, target: ApiTarget, upgrade: str) -> bytes:
