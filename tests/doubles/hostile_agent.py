@@ -31,6 +31,7 @@ class HostileAgent:
     Attributes:
         requests: the streams that kas opened, in order.
         resets: the streams that kas reset, in order.
+        reset_texts: what kas said about each.
         admitted: kas has greeted.
         closed: kas has closed the connection.
     """
@@ -38,6 +39,7 @@ class HostileAgent:
     def __init__(self, port: int, answer: Answer) -> None:
         self.requests: list[int] = []
         self.resets: list[int] = []
+        self.reset_texts: list[str] = []
         self.closed = threading.Event()
         self.configured = threading.Event()
         self.admitted = threading.Event()
@@ -90,10 +92,10 @@ class HostileAgent:
         )
         return stream_id
 
-    def ask_for_configuration(self, timeout_s: float = 10) -> None:
-        """As an honest agent does first: kas tells the hub then what the configuration grants."""
-        self.call(GET_CONFIGURATION.path, encode_message(GET_CONFIGURATION.request(skip_register=True)))
-        assert self.configured.wait(timeout_s)
+    def ask_for_configuration(self) -> int:
+        """As an honest agent does first: kas tells the hub then what the configuration grants. The call's id."""
+        request = GET_CONFIGURATION.request(skip_register=True)
+        return self.call(GET_CONFIGURATION.path, encode_message(request))
 
     def read(self) -> None:
         """Read until kas closes; the thread's work."""
@@ -125,6 +127,7 @@ class HostileAgent:
             self.requests.append(stream_id)
             self._answer(self, stream_id, payload)
         elif kind == FrameType.RESET:
+            self.reset_texts.append(payload.decode())
             self.resets.append(stream_id)
         elif kind == FrameType.DATA and stream_id % 2:
             self.configured.set()

@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,12 +54,17 @@ class Pen:
         token: Any = world.rest("POST", f"{AGENTS}/{self.agent_id}/tokens", {"name": "t"}, expect=201)
         self.token = token["token"]
         self.bearer = f"pat:{self.agent_id}:{world.user_token}"
-        file = world.directory / "work" / ".gitlab" / "agents" / "hostile" / "config.yaml"
-        file.parent.mkdir(parents=True)
-        file.write_text(CONFIGURATION)
-        world.push_configuration(world.configuration)
+        self.file = world.directory / "work" / ".gitlab" / "agents" / "hostile" / "config.yaml"
+        self.file.parent.mkdir(parents=True)
+        self.push(CONFIGURATION.encode())
         with self.agent() as agent:
             agent.ask_for_configuration()
+            assert agent.configured.wait(10)
+
+    def push(self, configuration: bytes) -> None:
+        """Push the hostile agent's file."""
+        self.file.write_bytes(configuration)
+        self.world.push_configuration(self.world.configuration)
 
     @contextlib.contextmanager
     def agent(self, answer: Answer = say_nothing, *, reads: bool = True) -> Iterator[HostileAgent]:
@@ -293,7 +299,7 @@ def test_a_token_of_a_megabyte_is_too_large_and_a_long_one_is_wrong(pen: Pen, in
         (b"GET / HTTP/1.1\r\nHost: k\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
         (b"GET /" + b"a" * MIB + b" HTTP/1.1\r\nHost: k\r\n\r\n", 431),
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: k\r\n\r\n", 414),
-        (b"GET" + b"a" * MIB, 400),
+        (b"a" * 1000, 400),
         (b"\r\n" * 500_000, 400),
     ],
     ids=["header", "headers", "a hundred and one", "target", "long target", "method", "empty lines"],
@@ -317,6 +323,16 @@ def test_a_rest_body_over_the_limit_and_a_deep_one_are_refused(pen: Pen):
     )
     assert status_of(pen.say(head.format(len(large)).encode() + large)) == 413
     assert status_of(pen.say(head.format(len(deep)).encode() + deep)) == 400
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\nHost: k\r\n\r\n", b"\x16\x03\x01" + b"\xff" * MIB, b"\0" * MIB]
+)
+def test_noise_at_the_tls_door_is_hung_up_on(pen: Pen, data: bytes):
+    with socket.create_connection(("127.0.0.1", pen.world.ports["https"]), timeout=5) as client:
+        with contextlib.suppress(OSError):
+            client.sendall(data)
+        assert b"HTTP/1.1" not in read_all(client)
 
 
 def test_slow_and_silent_clients_are_gone_in_time_and_stop_nobody(pen: Pen):
@@ -441,6 +457,20 @@ def test_an_exchange_out_of_order_is_a_bad_gateway(pen: Pen, answer: Answer):
     assert "glpat-" not in message
     assert message.isprintable()
     assert len(message) < 600
+
+
+@pytest.mark.parametrize("accept", ["", "Sec-WebSocket-Accept: AAAA\r\n"])
+def test_a_switch_nobody_can_have_meant_is_a_bad_gateway(pen: Pen, accept: str):
+    head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{accept}\r\n"
+    lines = [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    with pen.agent(answering(head.encode())):
+        answer = pen.get("/api/v1/namespaces/default/pods/a/exec?command=x", *lines)
+    assert (status_of(answer), document_of(answer)["code"]) == (502, 502)
 
 
 def test_one_answer_has_one_head(pen: Pen):
@@ -582,6 +612,7 @@ def test_a_call_of_megabytes_is_refused_and_the_others_go_on(pen: Pen):
         fourth = agent.call(REGISTER.path, struct.pack("!BI", 1, 0))
         wait_for(lambda: sorted(agent.resets) == [first, second, third, fourth])
         agent.ask_for_configuration()
+        assert agent.configured.wait(10)
 
 
 def test_calls_that_are_never_finished_cost_no_memory(pen: Pen):
@@ -687,6 +718,81 @@ def test_a_name_that_breaks_the_rules_is_refused_and_nothing_is_made(
 def test_the_longest_name_of_an_agent_is_taken(pen: Pen):
     made: Any = pen.world.rest("POST", AGENTS, {"name": "a" * 63}, expect=201)
     pen.world.rest("DELETE", f"{AGENTS}/{made['id']}", expect=204)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        (b"user_acess: {}\n", "did you mean user_access?"),
+        (b"user_access: {projects: [{id: 1}]}\n", "expected a string, got a number"),
+        (b"user_access: {}\nuser_access: {}\n", "user_access"),
+        (b"a: &a [x]\n" + b"".join(b"b%d: [*a,*a]\n" % n for n in range(9999)), ""),
+        (b"[" * 100_000, "nested deeper"),
+        (b"a:\n" + b" " * 100_000 + b"b: c\n", ""),
+        (b"\xff\xfe\x00", ""),
+        (b"a: \x00\n", ""),
+        (b"--- {}\n--- {}\n", ""),
+        (b"!!python/object:os.system {}\n", ""),
+        (b"#" * 10_000_000, "is larger than"),
+    ],
+    ids=lambda value: repr(value[:24]),
+)
+def test_a_configuration_that_cannot_be_used_is_named_and_the_old_one_stays(
+    pen: Pen, configuration: bytes, said: str
+):
+    try:
+        pen.push(configuration)
+        with pen.agent(answering(OK + b"Content-Length: 2\r\n\r\n", b"{}")) as agent:
+            call = agent.ask_for_configuration()
+            wait_for(lambda: call in agent.resets)
+            assert agent.reset_texts[-1].startswith("Config: ")
+            assert said in agent.reset_texts[-1]
+            assert status_of(pen.get("/version")) == 200
+    finally:
+        pen.push(CONFIGURATION.encode())
+
+
+def test_a_push_over_the_limit_is_refused_and_leaves_nothing(pen: Pen, tmp_path: Path):
+    world, repositories = pen.world, pen.world.data / "repositories"
+    size = disk_usage(repositories)
+    plain = [
+        "-c",
+        "core.compression=0",
+        "-c",
+        "pack.compression=0",
+        "-c",
+        "user.name=m",
+        "-c",
+        "user.email=m@e",
+    ]
+    basic = base64.b64encode(f"root:{world.root_token}".encode()).decode()
+    plain += ["-c", f"http.extraHeader=Authorization: Basic {basic}", "-c", f"http.sslCAInfo={world.ca_file}"]
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", *plain, *arguments],
+            cwd=tmp_path,
+            env=world.environment,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(201 * MIB)
+    for arguments in (["init", "-q"], ["add", "large"], ["commit", "-qm", "large"]):
+        assert git(*arguments).returncode == 0
+    pushed = git("push", f"{world.https}{GIT}", "HEAD:refs/heads/large")
+    assert pushed.returncode != 0
+    assert "200" in pushed.stderr
+    assert "remote: " in pushed.stderr
+    assert "large" not in git("ls-remote", f"{world.https}{GIT}").stdout
+    assert disk_usage(repositories) - size < MIB
+
+
+def disk_usage(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 5) -> None:
