@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -33,6 +33,12 @@ _dials = Counter("kasbah_agentk_tunnel_dials", "Attempts to connect to kas.")
 
 _WAIT_FOR_TUNNEL_S = 20.0
 
+Dial = Callable[
+    [ReverseTunnelSettings, ssl.SSLContext | None, str, Callable[[asyncio.Transport], KasConnection]],
+    Awaitable[KasConnection],
+]
+"""Settings, TLS, our name and how to make the protocol: a connection whose handshake is over."""
+
 
 class ReverseTunnel:
     """This pod's tunnel to kas.
@@ -50,6 +56,7 @@ class ReverseTunnel:
         user_agent: str,
         pod_id: int | None = None,
         on_open: Callable[[], None] = lambda: None,
+        dial: Dial = dial,
     ) -> None:
         """`on_open` is called each time a tunnel is up: kas may be another one than before."""
         self._settings = settings
@@ -57,6 +64,7 @@ class ReverseTunnel:
         self._acceptor = acceptor
         self._user_agent = user_agent
         self._on_open = on_open
+        self._dial = dial
         self._pod_id = pod_id if pod_id is not None else random.SystemRandom().getrandbits(63)
         self._context: ssl.SSLContext | None = tls_context(settings) if settings.address.tls else None
         self._connections: set[KasConnection] = set()
@@ -131,7 +139,9 @@ class ReverseTunnel:
     async def _open(self) -> KasConnection:
         try:
             async with asyncio.timeout(self._settings.dial_timeout_s):
-                connection = await dial(self._settings, self._context, self._user_agent, self._make_protocol)
+                connection = await self._dial(
+                    self._settings, self._context, self._user_agent, self._make_protocol
+                )
                 connection.tunnel.greet(AgentHello(token=self._token.reveal(), pod_id=self._pod_id))
                 hello = await connection.admitted
         except TimeoutError as error:
