@@ -1,0 +1,100 @@
+"""kas composed: every address leads where it should; without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from kasbah.kas.app import Kas, KasSettings
+from kasbah.kas.http_server.connection import Connection
+from kasbah.kas.http_server.server import HttpServer
+from kasbah.kas.observability.probes import Probes
+from tests.doubles.fake_hub import SECRET, FakeHub
+from tests.doubles.fake_transport import FakeTransport
+
+WEBSOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: kasbah.v1\r\n"
+)
+
+
+async def application(scope, receive, send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[Kas, asyncio.Event]]:
+    """A kas without addresses, and what stops it."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    async with FakeHub().client() as hub, asyncio.TaskGroup() as tasks:
+        kas = Kas(KasSettings(version="1"), hub, SECRET, application)
+        tasks.create_task(kas.run(stop, ready.set))
+        await ready.wait()
+        yield kas, stop
+        stop.set()
+
+
+async def ask(server: HttpServer, path: bytes, headers: bytes = b"") -> bytes:
+    """The answer to a GET on one of kas' servers."""
+    connection, transport = Connection(server), FakeTransport()
+    connection.connection_made(transport)
+    connection.data_received(b"GET %b HTTP/1.1\r\nHost: kas\r\n%b\r\n" % (path, headers))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    owner = transport.protocol or connection
+    owner.connection_lost(None)  # type: ignore[attr-defined]  # a connection or whoever took it over
+    return transport.written
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("path", "headers", "answer"),
+    [
+        (b"/", b"", b"HTTP/1.1 200 "),
+        (b"/-/kubernetes-agent/", WEBSOCKET, b"HTTP/1.1 101 "),
+        (b"/-/kubernetes-agent/k8s-proxy/version", b"", b"HTTP/1.1 401 "),
+    ],
+)
+async def test_the_public_addresses_show_everything(path: bytes, headers: bytes, answer: bytes):
+    async with running() as (kas, _):
+        assert (await ask(kas._servers[0], path, headers)).startswith(answer)
+
+
+@pytest.mark.asyncio
+async def test_the_agents_addresses_take_agents_at_any_path():
+    async with running() as (kas, _):
+        assert (await ask(kas._servers[1], b"/anything", WEBSOCKET)).startswith(b"HTTP/1.1 101 ")
+        assert (await ask(kas._servers[1], b"/version")).endswith(b"hello")
+
+
+@pytest.mark.asyncio
+async def test_the_kubernetes_addresses_show_the_proxy_only():
+    async with running() as (kas, _):
+        for path, headers in ((b"/", b""), (b"/-/kubernetes-agent/", WEBSOCKET)):
+            answer = await ask(kas._servers[2], path, headers)
+            assert b"URL does not start with expected prefix" in answer
+
+
+@pytest.mark.asyncio
+async def test_it_is_ready_once_every_address_is_bound():
+    async with FakeHub().client() as hub:
+        kas = Kas(KasSettings(version="1"), hub, SECRET, application)
+        probes = kas._servers[3]
+        assert isinstance(probes.route, Probes)
+        assert (await ask(probes, b"/readiness")).startswith(b"HTTP/1.1 500 ")
+    async with running() as (kas, _):
+        assert (await ask(kas._servers[3], b"/readiness")).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.asyncio
+async def test_when_stopped_it_refuses_agents_and_returns():
+    async with running() as (kas, stop):
+        stop.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert kas._tunnels._draining
+    assert (await ask(kas._servers[0], b"/")).startswith(b"HTTP/1.1 503 ")
