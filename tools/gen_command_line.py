@@ -28,7 +28,7 @@ Written by `tools/gen_command_line.py` from the commands themselves; `--help` sa
 | variable | meaning |
 |---|---|
 | `KASBAH_URL` | the host |
-| `KASBAH_TOKEN` | a personal access token; never sent to another host than `KASBAH_URL` names |
+| `KASBAH_TOKEN` | a personal access token; never sent to another host than `KASBAH_URL` names (without it: the current host) |
 | `KASBAH_TOKEN_FILE` | a file that holds it |
 | `KASBAH_CA_FILE` | a PEM certificate authority to trust beside the system's |
 | `KUBECONFIG` | as for kubectl: the file `update-kubeconfig` changes is the first one that exists |

@@ -20,7 +20,7 @@ from kasbah.cli.durations import parse_duration
 from kasbah.cli.errors import NotAllowedError, UsageError, exit_code
 from kasbah.cli.hosts import Host
 from kasbah.errors import KasbahError, PeerError
-from kasbah.kit.secrets import Secret
+from kasbah.kit.secrets import Secret, scrub
 
 MIN_DURATION = timedelta(hours=24)
 USAGE = """\
@@ -49,7 +49,7 @@ def main() -> None:
             return
         print(obtain(options, os.environ, datetime.now(UTC)))
     except KasbahError as error:
-        print(f"kasbah-credential: {error}", file=sys.stderr)
+        print(f"kasbah-credential: {scrub(str(error))}", file=sys.stderr)
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

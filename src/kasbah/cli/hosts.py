@@ -1,7 +1,8 @@
 """Which Kasbah (or GitLab) a command talks to, as whom, and whom it trusts: hosts.json and the environment.
 
 The file lies in `$XDG_CONFIG_HOME/kasbah/hosts.json`, is readable by its owner only and holds one entry a host; the
-environment wins over it. A token from the environment is never sent to another host than `KASBAH_URL` names.
+environment wins over it. A token from the environment is never sent to another host than `KASBAH_URL` names; without
+that it belongs to the current host.
 
 The kubectl credential plugin loads this module, so it imports the standard library's small parts only.
 """
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from kasbah.cli.errors import NotAllowedError, UsageError
 from kasbah.errors import UserError
 from kasbah.kit import private_file
-from kasbah.kit.secrets import Secret
+from kasbah.kit.secrets import Secret, scrub
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -51,9 +52,11 @@ def normalize_url(text: str) -> str:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         well_formed = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        raise UsageError(f"{text!r} is not a host's URL ({error}); write it like {DEFAULT_URL}") from error
+        raise UsageError(
+            f"{scrub(text)!r} is not a host's URL ({scrub(str(error))}); write it like {DEFAULT_URL}"
+        ) from error
     if not well_formed or any(character.isspace() for character in text):
-        raise UsageError(f"{text!r} is not a host's URL; write it like {DEFAULT_URL}")
+        raise UsageError(f"{scrub(text)!r} is not a host's URL; write it like {DEFAULT_URL}")
     if parts.username or parts.query or parts.fragment:
         raise UsageError("a host's URL holds no user name, query or fragment; give the token by --token-file")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
@@ -110,8 +113,8 @@ def resolve(environ: Mapping[str, str], url: str = "") -> Host:
     from_environment = environ.get("KASBAH_URL", "")
     wanted = normalize_url(url or from_environment or hosts.current or _only_a_token_given(environ))
     stored = hosts.by_url.get(wanted)
-    may_use_environment = not from_environment or normalize_url(from_environment) == wanted
-    token = _environment_token(environ) if may_use_environment else None
+    belongs_to = normalize_url(from_environment or hosts.current or DEFAULT_URL)
+    token = _environment_token(environ) if belongs_to == wanted else None
     if token is None and stored is None:
         raise NotAllowedError(f"not logged in to {wanted}: run `kasbah login --url {wanted}`")
     host = stored if token is None and stored is not None else Host(wanted, token or Secret(""))

@@ -49,6 +49,13 @@ def test_an_unreadable_file_is_named(tmp_path):
         hosts.load(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["https://me:pass@host:port", "https://me:glpat-secret@host:0"])
+def test_a_password_in_a_url_that_is_none_is_not_repeated(text):
+    with pytest.raises(UsageError) as refused:
+        hosts.normalize_url(text)
+    assert "me:" not in str(refused.value)
+
+
 def test_the_current_host_is_used_when_none_is_named(environ):
     assert hosts.resolve(environ) == ONE
 
@@ -71,6 +78,8 @@ def test_a_token_without_a_url_goes_to_this_machine(tmp_path):
 
 def test_the_environments_token_never_goes_to_another_host_than_its_own(environ):
     found = hosts.resolve({**environ, "KASBAH_URL": TWO.url, "KASBAH_TOKEN": "glpat-env"}, ONE.url)
+    with pytest.raises(NotAllowedError):
+        hosts.resolve({**environ, "KASBAH_TOKEN": "glpat-env"}, "https://elsewhere.example")
 
     assert found.token == ONE.token
 
