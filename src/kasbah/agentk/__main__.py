@@ -35,7 +35,7 @@ def main() -> None:
     except UserError as error:
         sys.stderr.write(f"agentk: {scrub(str(error))}\n")
         sys.exit(EXIT_UNUSABLE)
-    # Whatever we start or whoever reads /proc/self/environ need not see it.
+    # Whatever we start need not see it. (Who may read /proc/PID/environ sees it as it was: a file is the better place.)
     os.environ.pop(agentk_settings.TOKEN_VARIABLE, None)
     sys.exit(_run(settings, access))
 
