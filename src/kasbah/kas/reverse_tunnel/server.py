@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
 
 import structlog
 from prometheus_client import Counter
@@ -23,12 +26,16 @@ from kasbah.kas.reverse_tunnel.connection import AgentConnection
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kit.secrets import Secret
 from kasbah.wire.http1 import Headers, RequestHead
 from kasbah.wire.native_tunnel.engine import State
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
 from kasbah.wire.websocket import NATIVE_SUBPROTOCOL, PROTOCOL_ERROR, close_frame, upgrade_response
 
 _log = structlog.get_logger()
+
+_TOKEN_CHECKS_AT_ONCE: Final = 32
+"""Questions to the hub: enough for thousands of agents within the interval, few enough not to be a burst."""
 
 _agents_refused = Counter("kasbah_kas_agents_refused", "Agent connections refused, by reason.", ["reason"])
 _agents_admitted = Counter("kasbah_kas_agents_admitted", "Agent connections admitted.")
@@ -199,19 +206,33 @@ class ReverseTunnelServer:
     async def _watch_tokens(self) -> None:
         while True:
             await asyncio.sleep(self._settings.token_check_interval_s)
-            for connection in list(self._connections):
-                if connection.agent is not None and connection.tunnel.state is State.OPEN:
-                    await self._check_token(connection)
+            await self._check_tokens()
 
-    async def _check_token(self, connection: AgentConnection) -> None:
-        """Close the connection if its token is no longer good; a hub that is away changes nothing."""
+    async def _check_tokens(self) -> None:
+        """Ask about each token once, many at a time: a slow answer about one agent must not delay what is due to another."""
+        by_token: defaultdict[Secret, list[AgentConnection]] = defaultdict(list)
+        for connection in self._connections:
+            # One that drains may go on for hours under its watches.
+            if connection.agent is not None and connection.tunnel.state is not State.CLOSED:
+                by_token[connection.token].append(connection)
+        slots = asyncio.Semaphore(_TOKEN_CHECKS_AT_ONCE)
+        async with asyncio.TaskGroup() as checks:
+            for token, connections in by_token.items():
+                checks.create_task(self._check_token(token, connections, slots), name="agent token check")
+
+    async def _check_token(
+        self, token: Secret, connections: Sequence[AgentConnection], slots: asyncio.Semaphore
+    ) -> None:
+        """Close a token's connections if it is no longer good; a hub that is away changes nothing."""
         try:
-            await self._hub.agent_info(connection.token, fresh=True)
+            async with slots:
+                await self._hub.agent_info(token, fresh=True)
         except (HubUnauthenticatedError, HubForbiddenError, HubNotFoundError) as error:
             code, reason = _refusal(error)
-            _agents_refused.labels("revoked").inc()
-            self._unregister(connection)
-            connection.refuse(code, reason)
+            for connection in connections:
+                _agents_refused.labels("revoked").inc()
+                self._unregister(connection)
+                connection.refuse(code, reason)
         except PeerError as error:
             _log.warning("agent token could not be checked", error=str(error))
 

@@ -31,6 +31,7 @@ from tests.doubles.far_end import FarEnd
 from tests.doubles.tunnel_pair import RecordingHandler
 
 AGENT = AgentInfo(agent_id=7, project_id=1, agent_name="a", project_path="g/p", default_branch="main")
+TOKEN = "glagent-t"
 KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
 VERSION = (b"sec-websocket-version", b"13")
 OFFER = (b"sec-websocket-protocol", b"ws-tunnel, kasbah.v1")
@@ -41,8 +42,11 @@ class Hub:
 
     def __init__(self) -> None:
         self.error: PeerError | None = None
+        self.silent_about = Secret("")
 
     async def agent_info(self, token: Secret, *, fresh: bool = False) -> AgentInfo:
+        if token == self.silent_about:
+            await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
         return AGENT
@@ -51,9 +55,9 @@ class Hub:
 class Pod:
     """An agent pod, before and after it was let in."""
 
-    def __init__(self, pod_id: int) -> None:
+    def __init__(self, pod_id: int, token: str = TOKEN) -> None:
         self.far, self.transport = FarEnd(Role.AGENT), FakeTransport()
-        self.far.tunnel.greet(AgentHello(token="glagent-t", pod_id=pod_id))
+        self.far.tunnel.greet(AgentHello(token=token, pod_id=pod_id))
         self.answer = b""
         self.known = asyncio.Event()
 
@@ -93,8 +97,8 @@ class Kas:
         self.server.accept(head, Upgrade(head, transport, received))
         return transport
 
-    async def connect(self, pod_id: int = 1) -> Pod:
-        pod = Pod(pod_id)
+    async def connect(self, pod_id: int = 1, token: str = TOKEN) -> Pod:
+        pod = Pod(pod_id, token)
         head = upgrade_head((KEY, VERSION, OFFER))
         self.server.accept(head, Upgrade(head, pod.transport, b"", pod.known.set))
         for _ in range(3):
@@ -208,6 +212,30 @@ async def test_a_revoked_token_cuts_the_pod_and_what_runs(error: PeerError):
             await pod.talk()
         assert kas.registry.count(7) == 0
         assert running.words() == ["reset"]
+        assert pod.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_a_slow_answer_about_one_token_delays_no_other():
+    async with Kas(token_check_interval_s=0).running() as kas:
+        pods = [await kas.connect(number, f"glagent-{number}") for number in range(4)]
+        kas.hub.silent_about, kas.hub.error = Secret("glagent-2"), HubUnauthenticatedError("401")
+        for _ in range(5):
+            await pods[0].talk()
+        assert [pod.transport.closed for pod in pods] == [True, True, False, True]
+
+
+@pytest.mark.asyncio
+async def test_a_revoked_token_cuts_also_what_drains():
+    async with Kas(token_check_interval_s=0).running() as kas:
+        pod = await kas.connect()
+        kas.registry.open_nowait(AGENT, b"watch", StreamClass.WATCH, RecordingHandler())
+        protocol = pod.transport.protocol
+        assert isinstance(protocol, AgentConnection)
+        protocol.tunnel.go_away(GoAwayCode.DRAINING)
+        kas.hub.error = HubUnauthenticatedError("401")
+        for _ in range(5):
+            await pod.talk()
         assert pod.transport.closed
 
 
