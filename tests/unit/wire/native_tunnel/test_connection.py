@@ -10,8 +10,10 @@ from websockets.utils import apply_mask
 
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
-from kasbah.wire.native_tunnel.frames import AgentHello, FrameType, frame
+from kasbah.wire.native_tunnel.frames import AgentHello, FrameType, KasHello, frame
+from kasbah.wire.native_tunnel.stream import ResetCode, StreamKind
 from kasbah.wire.websocket import binary_header
+from tests.doubles.tunnel_pair import RecordingHandler
 
 
 class MemoryTransport:
@@ -140,3 +142,73 @@ def test_a_close_from_the_peer_is_answered():
     kas.data_received(Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True))
     assert kas.memory.ended == "closed"
     assert kas.memory.writes[-1][0] & 0x0F == Opcode.CLOSE
+
+
+@pytest.mark.parametrize("role", [Role.KAS, Role.AGENT])
+def test_a_greeting_from_the_wrong_side_is_a_breach(role: Role):
+    kas = TunnelConnection(role, memory := MemoryTransport(), lambda _later: None, unmask=None)
+    hello = HELLO if role is Role.KAS else frame(FrameType.HELLO, 0, b'{"agent_id":1}')
+    kas.data_received(Frame(Opcode.BINARY, hello).serialize(mask=False))
+    assert "unexpected greeting" in kas.failure
+    assert memory.ended == "closed"
+
+
+def test_much_is_handed_over_without_a_copy_and_little_is_joined():
+    kas = Kas()
+    kas.tunnel.send_control(b"x" * 40_000)
+    kas.flush()
+    assert kas.memory.writes == [binary_header(40_000, masked=False) + b"x" * 40_000]
+
+
+def test_a_half_closed_socket_is_closed():
+    assert not Kas().eof_received()
+
+
+def test_what_is_over_stays_over():
+    kas = Kas()
+    kas.close("bye")
+    written = list(kas.memory.writes)
+    kas.close("again")
+    kas.break_off("too late", CloseCode.PROTOCOL_ERROR)
+    assert kas.memory.writes == written
+    assert kas.failure == ""
+
+
+def test_a_drained_connection_closes_after_its_last_bytes():
+    kas = Kas()
+    kas.tunnel.send_control(b"last")
+    kas.finished()
+    assert kas.memory.ended == ""
+    for later in list(kas.soon):
+        later()
+    assert kas.memory.writes[0].endswith(b"last")
+    assert kas.memory.ended == "closed"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(None, "the connection was closed"), (ConnectionResetError("reset"), "reset")]
+)
+def test_streams_of_a_lost_connection_hear_how_it_was_lost(error: Exception | None, reason: str):
+    kas, handler = admitted(), RecordingHandler()
+    kas.tunnel.open_stream(StreamKind.KUBERNETES_API, b"GET", handler)
+    kas.connection_lost(error)
+    assert handler.said == [("reset", (ResetCode.CONNECTION_LOST, reason))]
+
+
+def test_a_stream_given_up_before_its_turn_costs_no_message():
+    kas = admitted()
+    stream = kas.tunnel.open_stream(StreamKind.KUBERNETES_API, b"GET", RecordingHandler())
+    kas.flush()
+    kas.memory.writes.clear()
+    stream.send(b"never said")
+    stream.reset(ResetCode.CANCELLED)
+    kas.tunnel.take(0)
+    kas.flush()
+    assert kas.memory.writes == []
+
+
+def admitted() -> Kas:
+    kas = Kas()
+    kas.data_received(Frame(Opcode.BINARY, HELLO).serialize(mask=True))
+    kas.tunnel.accept(KasHello(agent_id=7))
+    return kas

@@ -308,3 +308,66 @@ def test_any_bodies_arrive_whole_however_the_bytes_are_cut(bodies: list[bytes], 
     received = [b"".join(d for w, d in handler.said if w == "data") for *_, handler in pair.agent.opened]
     assert received == bodies
     assert all(handler.said[-1] == ("ended", None) for *_, handler in pair.agent.opened)
+
+
+def test_a_tunnel_that_takes_no_streams_says_so():
+    pair = TunnelPair(greeted=False)
+    with pytest.raises(PeerError, match="takes no new streams") as error:
+        pair.kas.open()
+    assert error.value.retryable
+
+
+def test_a_second_drain_and_a_drain_after_the_end_say_nothing():
+    pair = TunnelPair()
+    pair.kas.open()
+    pair.kas.tunnel.go_away(GoAwayCode.DRAINING)
+    pair.kas.tunnel.go_away(GoAwayCode.DRAINING)
+    pair.pump()
+    pair.kas.tunnel.connection_lost("gone")
+    pair.kas.tunnel.go_away(GoAwayCode.DRAINING)
+    pair.kas.tunnel.connection_lost("gone again")
+    pair.kas.tunnel.accept(KasHello(agent_id=8))
+    assert [word for word, _ in pair.agent.events].count("go away") == 1
+    assert (pair.kas.tunnel.state, pair.kas.tunnel.has_output) == (State.CLOSED, False)
+
+
+def test_a_reason_for_leaving_from_a_newer_peer_is_a_drain():
+    pair = TunnelPair()
+    pair.kas.tunnel.receive(frame(FrameType.GOAWAY, 0, b"new", value=99))
+    assert pair.kas.events[-1] == ("go away", (GoAwayCode.DRAINING, "new"))
+
+
+def test_a_greeting_in_single_bytes_is_understood():
+    pair = TunnelPair(greeted=False)
+    pair.agent.tunnel.greet(AgentHello(token="t", pod_id=1))
+    pair.pump(piece=1)
+    assert pair.kas.events == [("hello", "t")]
+
+
+def test_nothing_is_read_after_the_owner_gave_the_connection_up():
+    pair = TunnelPair()
+    pair.kas.go_away_received = lambda _code, _message: pair.kas.tunnel.connection_lost("enough")  # type: ignore[method-assign]
+    pair.kas.tunnel.receive(frame(FrameType.GOAWAY, 0, value=0) + frame(FrameType.HELLO, 0, b"nonsense"))
+    assert not pair.kas.tunnel.has_output
+
+
+@pytest.mark.parametrize(
+    ("hello", "complaint"),
+    [
+        (b'{"version":2,"token":"t","pod_id":1}', "speaks kasbah.v2, this end kasbah.v1"),
+        (b'{"token":"t","pod_id":1,"window":1023}', "window of 1023 bytes"),
+        (b'{"token":"t","pod_id":1,"window":1048577}', "window of 1048577 bytes"),
+    ],
+)
+def test_a_greeting_this_end_cannot_live_with_says_why(hello: bytes, complaint: str):
+    pair = TunnelPair(greeted=False)
+    with pytest.raises(TunnelProtocolError, match=complaint):
+        pair.kas.tunnel.receive(frame(FrameType.HELLO, 0, hello))
+
+
+def test_a_class_of_a_newer_peer_shares_as_an_ordinary_request():
+    pair = TunnelPair()
+    pair.agent.tunnel.receive(frame(FrameType.OPEN, 2, b"\x01\x63GET"))
+    assert pair.agent.opened[0][:2] == (StreamKind.KUBERNETES_API, b"GET")
+    pair.agent.opened[0][2].send(b"answer")
+    assert pair.agent.tunnel.take(1 << 20)

@@ -102,3 +102,40 @@ def test_letting_go_of_a_stream_as_it_ends_says_nothing():
     pair.agent.opened[0][2].end()
     assert pair.pump() == HEADER.size
     assert pair.kas.tunnel.stream_count == 0
+
+
+def test_a_stream_prints_what_it_carried_and_not_what_it_said():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open(b"secret opening")
+    stream.send(b"four")
+    pair.pump()
+    assert repr(stream) == "TunnelStream(2, sent=4, received=0)"
+
+
+def test_ending_twice_is_ending_once():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    stream.end()
+    pair.pump()
+    stream.end()
+    pair.pump()
+    assert pair.agent.opened[0][3].words() == ["ended"]
+
+
+def test_a_window_that_is_no_larger_than_the_last_changes_nothing():
+    pair = TunnelPair(slow=True)
+    stream, _ = pair.kas.open()
+    stream.send(b"x" * (INITIAL_WINDOW + 1))
+    pair.pump()
+    pair.kas.tunnel.receive(frame(FrameType.WINDOW, stream.stream_id, value=INITIAL_WINDOW))
+    pair.pump()
+    assert pair.agent.opened[0][3].received == INITIAL_WINDOW
+
+
+def test_what_is_queued_when_told_to_go_on_is_sent_in_the_same_breath():
+    pair = TunnelPair()
+    stream, handler = pair.kas.open()
+    handler.writable = lambda: stream.send(b"more") and None  # type: ignore[method-assign]
+    assert not stream.send(b"x" * INITIAL_WINDOW)
+    pair.pump()
+    assert pair.agent.opened[0][3].received == INITIAL_WINDOW + 4
