@@ -105,7 +105,7 @@ def _listen(section: ListenSection, default: str, place: str) -> Listen:
             tls = make_tls_context(section.certificate_file, section.key_file)
         except OSError as error:
             raise UserError(f"{place}: the certificate cannot be used: {error}") from error
-    return Listen(host=host.strip("[]") or "::", port=int(port), tls=tls)
+    return Listen(host=host.strip("[]"), port=int(port), tls=tls)
 
 
 def _prefix(text: str) -> bytes:

@@ -42,6 +42,7 @@ class Listen:
     """One address to listen on."""
 
     host: str
+    """Empty: every address of this machine, of either family (`::` would be IPv6 alone)."""
     port: int
     """0 lets the system choose."""
     tls: ssl.SSLContext | None = None
