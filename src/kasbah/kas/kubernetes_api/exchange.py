@@ -74,6 +74,7 @@ class ProxyExchange:
         "_cors",
         "_grant",
         "_head",
+        "_leased",
         "_over",
         "_owed",
         "_owner",
@@ -98,6 +99,7 @@ class ProxyExchange:
         self._answered = False
         self._switched = False
         self._retried = False
+        self._leased = False
         self._over = False
         self._owed = 0
         self._body_bytes = 0
@@ -170,6 +172,8 @@ class ProxyExchange:
         _BY_CLUSTER[response.status // 100].inc()
         client = self._client
         client.set_deadline(NO_SUCH_DEADLINE)
+        if response.content_length is None and not response.bodiless:
+            self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
         lines = response.lines + self._cors if self._cors else response.lines
         client.start(lines, response.content_length, bodiless=response.bodiless)
         if self._request.upgrade and self._stream is not None:
@@ -241,8 +245,14 @@ class ProxyExchange:
             return
         self._grant = granted
         if self.open_ended:
-            self._owner.leases.hold(self._request.credential, granted, self)
+            self._lease()
         self._open()
+
+    def _lease(self) -> None:
+        """From now on the answer ends when the credential is no longer allowed."""
+        if not self._leased and self._grant is not None:
+            self._leased = True
+            self._owner.leases.hold(self._request.credential, self._grant, self)
 
     def _open(self) -> None:
         request, granted = self._request, self._grant
@@ -332,7 +342,7 @@ class ProxyExchange:
         granted, self._grant = self._grant, None
         if granted is not None:
             self._owner.underway.leave(granted, open_ended=self.open_ended)
-            if self.open_ended:
+            if self._leased:
                 self._owner.leases.release(granted, self)
 
 

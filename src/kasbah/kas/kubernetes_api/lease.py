@@ -1,8 +1,8 @@
 """Ends open-ended streams whose credential is no longer allowed.
 
-Every watch, followed log and exec holds a lease. Each credential with leases is authorised again every few seconds; a
-refusal, or another identity than the stream runs under, cuts its streams at once, and silence of the Git side cuts
-them when the lease has run out (within ten seconds).
+Every watch, followed log and exec holds a lease, and so does every answer that does not say how long it is. Each
+credential with leases is authorised again every few seconds; a refusal, or another identity than the stream runs under,
+cuts its streams at once, and silence of the Git side cuts them when the lease has run out (within ten seconds).
 """
 
 from __future__ import annotations

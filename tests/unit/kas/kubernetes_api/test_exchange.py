@@ -312,6 +312,21 @@ def test_an_open_ended_request_holds_a_lease_while_it_runs():
     assert it.leases.held == []
 
 
+def test_an_answer_whose_end_nobody_knows_holds_a_lease_too():
+    it = Scene(b"GET /apis/example.com/v1/events")
+    assert it.leases.held == []
+    it.stream.say_head(OK)
+    assert it.leases.held == [it.exchange]
+    it.exchange.client_gone()
+    assert it.leases.held == []
+
+
+def test_an_answer_that_says_its_length_needs_no_lease():
+    it = Scene()
+    it.stream.say_head(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+    assert it.leases.held == []
+
+
 def test_a_lease_that_ends_takes_both_sides_along():
     it = Scene(WATCH)
     it.exchange.lease_ended()
