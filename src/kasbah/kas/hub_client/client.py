@@ -51,7 +51,8 @@ class HubClient:
     Args:
         http: with `httpx2.ASGITransport(app, raise_app_exceptions=False)` the hub of the same process.
         secret: the 32 bytes kas and the Git side share.
-        clock: seconds since 1970.
+        clock: seconds since 1970, for the JWT.
+        elapsed: seconds since whenever: what is remembered must die in time though somebody sets the clock back.
         retry: how idempotent calls are tried again within their deadlines.
     """
 
@@ -61,10 +62,11 @@ class HubClient:
         secret: bytes,
         *,
         clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
         retry: BackoffSettings = RETRY,
     ) -> None:
         self._exchange = Exchange(http, secret, clock, retry)
-        self._agents = ExpiringCache[str, AgentInfo | HubError](clock, _MAX_REMEMBERED_TOKENS)
+        self._agents = ExpiringCache[str, AgentInfo | HubError](elapsed, _MAX_REMEMBERED_TOKENS)
 
     async def agent_info(self, token: Secret, *, fresh: bool = False) -> AgentInfo:
         """The agent this token belongs to.

@@ -36,8 +36,8 @@ class Clock:
         return self.now
 
 
-def client_of(hub: FakeHub, clock: Clock | None = None) -> HubClient:
-    return HubClient(hub.client(), SECRET, clock=clock or Clock(), retry=AT_ONCE)
+def client_of(hub: FakeHub, elapsed: Clock | None = None) -> HubClient:
+    return HubClient(hub.client(), SECRET, clock=Clock(), elapsed=elapsed or Clock(), retry=AT_ONCE)
 
 
 @pytest.mark.asyncio
@@ -63,6 +63,17 @@ async def test_an_agent_is_remembered_for_a_few_seconds():
     await client.agent_info(TOKEN)
     assert len(hub.requests) == 1
     clock.now += AGENT_INFO_TTL_S
+    await client.agent_info(TOKEN)
+    assert len(hub.requests) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_is_set_back_lets_nobody_live_longer():
+    hub, wall, elapsed = FakeHub(), Clock(), Clock(0)
+    client = HubClient(hub.client(), SECRET, clock=wall, elapsed=elapsed, retry=AT_ONCE)
+    await client.agent_info(TOKEN)
+    wall.now -= 3600
+    elapsed.now += AGENT_INFO_TTL_S
     await client.agent_info(TOKEN)
     assert len(hub.requests) == 2
 
