@@ -24,6 +24,8 @@ user_access:
   projects:
   - id: demo/fleet
 """
+_WATCH_BEGINS_S: Final = 1.0
+"""A watch says nothing until something happens; by now it looks on."""
 _REPLICAS: Final = 2
 _FREE_PORTS: Final = {"http": 8080, "https": 8443, "grpc": 8150}
 """The defaults of `kasbah up`, taken when nobody else has them."""
@@ -170,6 +172,7 @@ class Story:
         self._narrator.say("A watch looks on (its lines start with |) while a deployment becomes ready:")
         watch = self._shell.start("watch", "kubectl get pods --watch --output-watch-events")
         watch.show_with(lambda line: self._narrator.output(line, mark="|"))
+        _pause(_WATCH_BEGINS_S)
         create = f"kubectl create deployment hello --image={self._stage.image} --replicas={_REPLICAS}"
         self._shell.run(f"{create} -- {self._stage.command}" if self._stage.command else create)
         self._shell.run("kubectl rollout status deployment/hello --timeout=60s")
