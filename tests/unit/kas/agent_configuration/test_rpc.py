@@ -51,7 +51,7 @@ class Kas:
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        client = HubClient(self.hub.client(), SECRET, clock=lambda: self.now, retry=AT_ONCE)
+        client = HubClient(self.hub.client(), SECRET, elapsed=lambda: self.now, retry=AT_ONCE)
         settings = Settings(gitlab_external_url="https://git.example", backoff=AT_ONCE)
         [(method, self.handler)] = rpc.services(client, self.pushes, self.tracker, settings)
         assert method is GET_CONFIGURATION
