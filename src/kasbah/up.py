@@ -34,6 +34,7 @@ from kasbah.hub.kas_jwt import decode_secret, ensure_secret_file
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.app import Kas, KasSettings
 from kasbah.kas.http_server.server import Listen, make_tls_context
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kit import local_ca, logs, loop, private_file
 from kasbah.kit.listening import Address, Bound, bound, parse_address
 from kasbah.kit.secrets import Secret, scrub
@@ -242,6 +243,7 @@ async def _serve(settings: UpSettings, addresses: _Addresses) -> None:
         version=__version__,
         observability=_listen(addresses.observability) if addresses.observability else None,
         agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls.external),
+        kubernetes_api=KubernetesApiSettings(external_origin=urls.external),
     )
     transport = httpx2.ASGITransport(hub.asgi, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hub") as hub_http:

@@ -51,7 +51,10 @@ observability: {listen: {address: ":8151"}}
         (MINIMAL + "agnet: {}", "agnet: unknown key; did you mean agent?"),
         (MINIMAL + "agent: {listen: {adress: x}}", "agent.listen.adress: unknown key; did you mean address?"),
         (MINIMAL + "agent: {configuration: {poll_period: 5m}}", "agent.configuration.poll_period"),
-        (MINIMAL + "agent: {configuration: {max_configuration_file_size: big}}", "agent.configuration.max_configuration_file_size: expected `int`"),
+        (
+            MINIMAL + "agent: {configuration: {max_configuration_file_size: big}}",
+            "agent.configuration.max_configuration_file_size: expected `int`",
+        ),
         ("gitlab: [", "line 2"),
         ("[" * 100_000, "line 1"),
     ],
