@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from kasbah.kas.hub_client.errors import HubError, HubUnauthenticatedError
+from kasbah.kas.hub_client.errors import HubUnauthenticatedError
 from kasbah.kas.hub_client.records import AS_AGENT, AccessAsAgent, AccessAsUser, ProxyUser, RolesAt
 from kasbah.kit.secrets import Secret
 
@@ -31,7 +31,7 @@ class People:
     """A `ProxyUserDirectory`; a test changes its mind between questions."""
 
     tokens: dict[str, ProxyUser] = field(default_factory=lambda: {"good": mia()})
-    failure: HubError | None = None
+    failure: Exception | None = None
     questions: int = 0
     answering: asyncio.Event = field(default_factory=_set)
     """Clear it, and questions wait."""

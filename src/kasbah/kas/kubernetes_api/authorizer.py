@@ -177,6 +177,10 @@ class Authorizer:
             _UNDECIDED.inc()
             _log.warning("access not decided", agent_id=credential.agent_id, error=str(error))
             return UndecidedError(str(error), retryable=True)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must refuse one credential, not end the process
+            _UNDECIDED.inc()
+            _log.exception("authorisation crashed", agent_id=credential.agent_id)
+            return UndecidedError(f"a bug in kas: {type(error).__name__}")
         _GRANTED.inc()
         return granted
 

@@ -162,6 +162,10 @@ class ReverseTunnelServer:
             _log.info("agent refused", peer=connection.peer, reason=reason, error=str(error))
             connection.refuse(code, reason)
             return
+        except Exception:  # noqa: BLE001 - the border of a greeting: a bug of ours must not cost the other agents
+            _log.exception("agent authentication crashed", peer=connection.peer)
+            connection.refuse(GoAwayCode.UNAVAILABLE, "the agent token cannot be checked now")
+            return
         if connection.tunnel.state is not State.GREETING:
             return
         self._replace(agent.agent_id, hello.pod_id)
@@ -235,6 +239,8 @@ class ReverseTunnelServer:
                 connection.refuse(code, reason)
         except PeerError as error:
             _log.warning("agent token could not be checked", error=str(error))
+        except Exception:  # noqa: BLE001 - the same: asked again in a few seconds
+            _log.exception("agent token check crashed")
 
 
 def _refusal(error: PeerError) -> tuple[GoAwayCode, str]:

@@ -150,7 +150,9 @@ async def test_forbidden_and_unknown_are_the_same_refusal(failure):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("failure", [HubUnavailableError("away"), HubContractError("what?")])
+@pytest.mark.parametrize(
+    "failure", [HubUnavailableError("away"), HubContractError("what?"), RuntimeError("a bug")]
+)
 async def test_what_is_not_a_clear_answer_allows_nothing_and_is_not_remembered(failure):
     async with scene() as it:
         it.people.failure = failure

@@ -41,7 +41,7 @@ class Hub:
     """Knows every token as agent 7's, unless it has an error to say."""
 
     def __init__(self) -> None:
-        self.error: PeerError | None = None
+        self.error: Exception | None = None
         self.silent_about = Secret("")
 
     async def agent_info(self, token: Secret, *, fresh: bool = False) -> AgentInfo:
@@ -213,6 +213,19 @@ async def test_a_revoked_token_cuts_the_pod_and_what_runs(error: PeerError):
         assert kas.registry.count(7) == 0
         assert running.words() == ["reset"]
         assert pod.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_a_bug_while_a_token_is_checked_costs_nobody_else_anything():
+    async with Kas(token_check_interval_s=0).running() as kas:
+        pod = await kas.connect(1)
+        kas.hub.error = RuntimeError("a bug")
+        unlucky = await kas.connect(2)
+        assert unlucky.far.heard == [
+            ("go away", (GoAwayCode.UNAVAILABLE, "the agent token cannot be checked now"))
+        ]
+        await pod.talk()
+        assert kas.registry.count(7) == 1
 
 
 @pytest.mark.asyncio
