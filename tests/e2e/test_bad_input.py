@@ -130,7 +130,7 @@ def pen(fresh_world: World) -> Iterator[Pen]:
     pid, before = fresh_world.up.pid, resident_mib(fresh_world.up.pid)
     yield made
     assert fresh_world.up.process is not None
-    assert (fresh_world.up.process.poll(), fresh_world.up.pid) == (None, pid)
+    assert (fresh_world.up.process.poll(), fresh_world.up.pid) == (None, pid), fresh_world.up.tail(100)
     assert resident_mib(pid) - before < GROWTH_MIB
     assert "Traceback" not in fresh_world.up.log.read_text()
 
@@ -139,6 +139,9 @@ def pen(fresh_world: World) -> Iterator[Pen]:
 def still_serving(pen: Pen):
     """Whatever a test did: the same processes answer."""
     yield
+    process = pen.world.up.process
+    if process is None or process.poll() is not None:
+        pytest.exit(f"kasbah up is dead; its log ends:\n{pen.world.up.tail(100)}")
     pen.good_client()
 
 
