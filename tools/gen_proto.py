@@ -33,9 +33,13 @@ def generate(target: Path) -> None:
     options = [f"-I{SOURCES}", f"-I{include}", f"--python_out={target}", f"--mypy_out=quiet:{target}"]
     if protoc.main(["protoc", *options, *sources]) != 0:
         sys.exit("gen_proto: protoc failed; its words are above")
-    for path in sorted(target.rglob("*.py*")):
+    written = [path for path in sorted(target.rglob("*_pb2.py*")) if path.suffix != ".pyc"]
+    for path in written:
         path.write_text(_IMPORT.sub(rf"\1 {PACKAGE}.\2", path.read_text()))
-    for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
+    for folder in {
+        target,
+        *(folder for path in written for folder in path.parents if target in folder.parents),
+    }:
         (folder / "__init__.py").write_text(_INIT)
 
 
