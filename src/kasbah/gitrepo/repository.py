@@ -7,38 +7,17 @@ before the directory gets its name. Everything in this file blocks and belongs i
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import uuid
 from pathlib import Path
 from typing import Final
 
-from kasbah.errors import UserError
+from kasbah.gitrepo.branch_name import check_branch_name
 from kasbah.gitrepo.configuration import render_file
 from kasbah.gitrepo.durability import sync_directory_blocking, write_file_blocking
 from kasbah.gitrepo.settings import GitSettings
 
 _DIRECTORIES: Final = ("objects", "objects/info", "objects/pack", "refs", "refs/heads", "refs/tags")
-# git check-ref-format, rules 1 to 10, for one ref below refs/heads/.
-_FORBIDDEN_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|^[/.-]|[/.]$|^@$")
-MAX_BRANCH_BYTES: Final = 255
-
-
-class BadBranchNameError(UserError):
-    """This cannot be the name of a branch."""
-
-
-def is_branch_name(name: str) -> bool:
-    """Whether git would take the name for a branch (and it is UTF-8, and short enough for a file name)."""
-    if not name or _FORBIDDEN_IN_REF.search(name) or any("\ud800" <= letter <= "\udfff" for letter in name):
-        return False
-    return len(name.encode()) <= MAX_BRANCH_BYTES
-
-
-def check_branch_name(name: str) -> None:
-    """Raise unless this can be a branch's name."""
-    if not is_branch_name(name):
-        raise BadBranchNameError(f"{name[:80]!r} cannot be a branch's name; see git-check-ref-format")
 
 
 def create_blocking(path: Path, default_branch: str, settings: GitSettings) -> None:

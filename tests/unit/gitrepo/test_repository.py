@@ -7,7 +7,7 @@ import os
 import pytest
 
 from kasbah.gitrepo import reading, repository
-from kasbah.gitrepo.repository import BadBranchNameError
+from kasbah.gitrepo.branch_name import BadBranchNameError
 from kasbah.gitrepo.settings import GitSettings
 
 SETTINGS = GitSettings()
@@ -48,19 +48,9 @@ def test_drafts_and_half_removed_repositories_are_swept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["7.git"]
 
 
-@pytest.mark.parametrize("name", ["main", "feature/a", "ünï", "a" * 255, "--exec=id", "a.b", "@a"])
-def test_names_git_takes_are_branch_names_but_for_a_leading_dash(name):
-    assert repository.is_branch_name(name) == (not name.startswith("-"))
-
-
-FORBIDDEN_INSIDE = ["a..b", "a b", "a~", "a^", "a:b", "a?", "a*", "a[", "a\\b", "@{", "a@{b", "a\nb", "a\x7f"]
-FORBIDDEN_ENDS = ["", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock", "a.lock/b", "@", "a" * 256, "\udcff"]
-
-
-@pytest.mark.parametrize("name", [*FORBIDDEN_INSIDE, *FORBIDDEN_ENDS])
-def test_names_git_refuses_are_refused(name, tmp_path):
+def test_a_repository_is_not_made_with_a_branch_git_refuses(tmp_path):
     with pytest.raises(BadBranchNameError):
-        repository.create_blocking(tmp_path / "7.git", name, SETTINGS)
+        repository.create_blocking(tmp_path / "7.git", "a..b", SETTINGS)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from kasbah.gitrepo.branch_name import is_branch_name
 from kasbah.hub.groups.model import Visibility, name_problems, path_problems
 
 DEFAULT_BRANCH: Final = "main"
 
 _SLUG_GAPS = re.compile(r"[^a-zA-Z0-9_.-]+")
-# What git check-ref-format refuses, in the parts that matter for a branch of one's own naming.
-_BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|^[-/.]|[/.]$|^@$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +62,4 @@ def path_from_name(name: str) -> str:
 
 
 def _branch_problems(branch: str) -> list[str]:
-    if not branch or len(branch) > 244 or _BAD_BRANCH.search(branch):
-        return ["is not a name git accepts for a branch"]
-    return []
+    return [] if is_branch_name(branch) else ["is not a name git accepts for a branch"]

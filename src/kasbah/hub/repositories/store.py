@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from kasbah.gitrepo import durability, reading, repository
+from kasbah.gitrepo.branch_name import is_branch_name
 from kasbah.gitrepo.errors import GitFailedError
 from kasbah.gitrepo.reading import RepositoryHead
 from kasbah.gitrepo.settings import GitSettings
@@ -109,7 +110,7 @@ class RepositoryStore:
 def _adopt_blocking(path: Path) -> str | None:
     if reading.head_blocking(path).commit_id is not None:
         return None
-    branches = [name for name in reading.list_branches_blocking(path) if repository.is_branch_name(name)]
+    branches = [name for name in reading.list_branches_blocking(path) if is_branch_name(name)]
     if not branches:
         return None
     chosen = next((name for name in ("main", "master") if name in branches), branches[0])

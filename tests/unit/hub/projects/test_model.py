@@ -47,6 +47,7 @@ def test_a_good_branch_has_no_problems(branch):
         "a\x7fb",
         "a\nb",
         "x" * 245,
+        "é" * 123,
     ],
 )
 def test_a_branch_git_would_refuse_is_refused(branch):
