@@ -195,7 +195,7 @@ class TunnelStream:
             self._forget_if_over()
 
     def emit(self, out: list[bytes | memoryview]) -> tuple[int, int]:
-        """Append the next frame to `out`: bytes written and the class to wait in again, or -1."""
+        """Append the next frame to `out`, a head with its first data: bytes written, and the class to wait in or -1."""
         self._in_line = False
         if self._handler is None:
             return 0, -1
@@ -203,8 +203,10 @@ class TunnelStream:
             size = self._tunnel.emit_openings(self, out)
         elif self._head is not None:
             head, self._head = self._head, None
-            out.append(HEADER.pack(self.stream_id, len(head), _HEAD, self._end_flag_after_head(), 0) + head)
+            out.append(HEADER.pack(self.stream_id, len(head), _HEAD, self._end_flag(), 0) + head)
             size = len(head)
+            if self._queue:
+                size += self._emit_data(out)
         else:
             size = self._emit_data(out)
         if self._end_sent:
@@ -221,7 +223,7 @@ class TunnelStream:
         """Append the OPEN frame to `out`: bytes written."""
         opening = self._opening or b""
         self._opening = None
-        flags = self._end_flag_after_head() if self._head is None else 0
+        flags = self._end_flag() if self._head is None else 0
         out.append(HEADER.pack(self.stream_id, len(opening), _OPEN, flags, 0) + opening)
         return len(opening)
 
@@ -235,7 +237,7 @@ class TunnelStream:
     def _must_say_end(self) -> bool:
         return self._ended and not self._queue and not self._end_sent
 
-    def _end_flag_after_head(self) -> int:
+    def _end_flag(self) -> int:
         if self._must_say_end():
             self._end_sent = True
             return END
@@ -255,12 +257,9 @@ class TunnelStream:
             data, size = b"", 0
         else:
             return 0
-        out.append(HEADER.pack(self.stream_id, size, _DATA, 0, self._sent))
+        out.append(HEADER.pack(self.stream_id, size, _DATA, self._end_flag(), self._sent))
         self._queued -= size
         self._sent += size
-        if self._must_say_end():
-            self._end_sent = True
-            out[-1] = HEADER.pack(self.stream_id, size, _DATA, END, self._sent - size)
         if size:
             out.append(data)
         if self._class == _SMALL and self._sent > BULK_FROM:
