@@ -215,7 +215,11 @@ class HttpServer:
             now = loop.time()
             self.clock.tick(now, time.time())
             for connection in list(self._connections):
-                connection.sweep(now)
+                try:
+                    connection.sweep(now)
+                except Exception:  # noqa: BLE001 - the border: one broken connection must not end the server
+                    _log.exception("a connection crashed")
+                    connection.cut()
             for handshake in [late for late in self._handshakes if late.due <= now]:
                 handshake.abort()
             await asyncio.sleep(_TICK_S)

@@ -109,7 +109,7 @@ class ProxyExchange:
         self._cors = cors
         decision = self._owner.authorizer.find(self._request.credential)
         if decision is None:
-            self._owner.spawn(self._authorize())
+            self._owner.spawn(self._guarded(self._authorize()))
         elif isinstance(decision, Grant):
             self._granted(decision)
         else:
@@ -224,6 +224,15 @@ class ProxyExchange:
 
     # The steps.
 
+    async def _guarded(self, step: Coroutine[object, object, None]) -> None:
+        """The border: a bug in one request breaks that one off, and not the proxy with all the others."""
+        try:
+            await step
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("a proxied request crashed", agent_id=self._request.credential.agent_id)
+            self._end(ResetCode.INTERNAL, "")
+            self._client.abort()
+
     async def _authorize(self) -> None:
         try:
             granted = await self._owner.authorizer.authorize(self._request.credential)
@@ -268,7 +277,7 @@ class ProxyExchange:
         if self._over:
             return
         if stream is None:
-            self._owner.spawn(self._wait_for_agent(granted))
+            self._owner.spawn(self._guarded(self._wait_for_agent(granted)))
         else:
             self._opened(stream)
 

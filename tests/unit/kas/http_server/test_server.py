@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog
 
 from kasbah.kas.http_server.connection import Connection
 from kasbah.kas.http_server.exchange import NullExchange
@@ -81,6 +82,26 @@ def test_all_connections_together_have_a_limit():
     owner = server(max_connections=1)
     connect(owner)[0].authenticated()
     assert refused(connect(owner)[1])
+
+
+@pytest.mark.asyncio
+async def test_a_bug_in_one_exchange_costs_its_connection_and_not_the_server():
+    class Broken(RecordingExchange):
+        def deadline_passed(self) -> None:
+            raise AssertionError("a bug")
+
+    owner = server(Broken())
+    connection, transport = connect(owner)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.set_deadline(-1e9)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(owner.run())
+        with structlog.testing.capture_logs() as logs:
+            await asyncio.sleep(0)
+        assert not running.done()
+        running.cancel()
+    assert transport.aborted
+    assert "a connection crashed" in [log["event"] for log in logs]
 
 
 @pytest.mark.asyncio

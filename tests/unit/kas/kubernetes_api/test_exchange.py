@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 
 import pytest
+import structlog
 
 from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api import grant as grants
@@ -301,6 +302,20 @@ def test_after_the_end_nothing_is_said():
     it.exchange.writable()
     it.exchange.client_writable()
     assert it.client.said == ["authenticated"]
+
+
+@pytest.mark.asyncio
+async def test_a_bug_in_one_request_breaks_that_one_off():
+    class Broken(Decided):
+        async def authorize(self, credential: object) -> Grant:
+            raise AssertionError("a bug")
+
+    it = Scene(decision=None)
+    it.authorizer = Broken(None)
+    with structlog.testing.capture_logs() as logs:
+        await it.work()
+    assert it.client.said == ["abort"]
+    assert logs[0]["event"] == "a proxied request crashed"
 
 
 def test_an_open_ended_request_holds_a_lease_while_it_runs():
