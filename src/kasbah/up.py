@@ -33,6 +33,7 @@ from kasbah.hub.kas_client import GitPushEvent, KasClient
 from kasbah.hub.kas_jwt import decode_secret, ensure_secret_file
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.app import Kas, KasSettings
+from kasbah.kas.http_server.router import AGENT_PATH, PROXY_PREFIX
 from kasbah.kas.http_server.server import Listen, make_tls_context
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kit import local_ca, logs, loop, private_file
@@ -48,8 +49,6 @@ GITLAB_API_VERSION: Final = "18.6.1"
 """The level of GitLab's API that clients may rely on: Terraform and glab choose their calls by it."""
 OBSERVABILITY_DEFAULT: Final = Address(host="127.0.0.1", port=8151)
 """GitLab's kas listens there, too."""
-AGENT_PATH: Final = "/-/kubernetes-agent/"
-PROXY_PATH: Final = "/-/kubernetes-agent/k8s-proxy/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,8 +300,8 @@ def _urls(addresses: _Addresses, external_url: str) -> PublicUrls:
         https=https,
         grpc=f"grpc://{addresses.grpc.address}",
         external=external,
-        kas_address=agents.replace("http", "ws", 1) + AGENT_PATH,
-        k8s_proxy=external + PROXY_PATH,
+        kas_address=agents.replace("http", "ws", 1) + AGENT_PATH.decode(),
+        k8s_proxy=external + PROXY_PREFIX.decode(),
     )
 
 

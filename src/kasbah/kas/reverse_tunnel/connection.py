@@ -61,6 +61,7 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         self.accepted_at = now
         self.agent: AgentInfo | None = None
         self.token = Secret("")
+        self._greeted = False
         self.pod_id = 0
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -69,8 +70,9 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         self._owner.lost(self)
 
     def hello_received(self, hello: AgentHello) -> None:
-        if self.token:
+        if self._greeted:
             raise TunnelProtocolError("a second greeting")
+        self._greeted = True
         self.token = Secret(hello.token)
         self.pod_id = hello.pod_id
         self._owner.greeted(self, hello)

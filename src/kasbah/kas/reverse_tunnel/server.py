@@ -198,14 +198,19 @@ class ReverseTunnelServer:
             await asyncio.sleep(1)
             now = loop.time()
             for connection in list(self._connections):
-                if (
-                    connection.agent is None
-                    and now - connection.accepted_at > self._settings.greeting_timeout_s
-                ):
-                    _agents_refused.labels("silent").inc()
-                    connection.close("no greeting in time")
-                else:
-                    connection.tick(now)
+                try:
+                    self._tick(connection, now)
+                except Exception:  # noqa: BLE001 - a bug of ours must cost one connection, not the process
+                    _log.exception("tunnel tick crashed", peer=connection.peer)
+                    connection.abort("a bug in kas")
+
+    def _tick(self, connection: AgentConnection, now: float) -> None:
+        silent_s = now - connection.accepted_at if connection.agent is None else 0
+        if silent_s > self._settings.greeting_timeout_s:
+            _agents_refused.labels("silent").inc()
+            connection.close("no greeting in time")
+        else:
+            connection.tick(now)
 
     async def _watch_tokens(self) -> None:
         while True:

@@ -136,9 +136,7 @@ class TunnelConnection:
         try:
             self.tunnel.tick(now)
         except TunnelProtocolError as error:
-            self.failure = str(error)
-            self._closing = True
-            self._transport.abort()
+            self.abort(str(error))
 
     def close(self, reason: str = "") -> None:
         """Write what is left, say goodbye and close; streams that still run are cut."""
@@ -149,6 +147,12 @@ class TunnelConnection:
             self._transport.write(close_frame(GOING_AWAY, reason, masked=self._masked))
             self._transport.close()
             self.tunnel.connection_lost(reason)
+
+    def abort(self, reason: str) -> None:
+        """The connection is of no use any more: drop it, whatever it still holds."""
+        self.failure = reason
+        self._closing = True
+        self._transport.abort()
 
     def break_off(self, reason: str, close_code: int) -> None:
         """The peer broke the rules: tell it, and close without finishing anything."""

@@ -212,3 +212,9 @@ def admitted() -> Kas:
     kas.data_received(Frame(Opcode.BINARY, HELLO).serialize(mask=True))
     kas.tunnel.accept(KasHello(agent_id=7))
     return kas
+
+
+def test_a_connection_given_up_is_aborted_with_its_reason():
+    kas = Kas()
+    kas.abort("of no use")
+    assert (kas.memory.ended, kas.failure) == ("aborted", "of no use")
