@@ -31,7 +31,10 @@ PROTOCOL_ERROR: Final = 1002
 UNSUPPORTED_DATA: Final = 1003
 MESSAGE_TOO_BIG: Final = 1009
 
-Unmask = Callable[[bytes, bytes], bytes]
+_VIEW_FROM: Final = 16 * 1024
+"""Pieces from this size on are not copied out of what was read: their bytes are copied once, by who takes them."""
+
+Unmask = Callable[[bytes | memoryview, bytes], bytes]
 """(data, four-byte key) to the plain bytes."""
 
 
@@ -91,15 +94,15 @@ class WebSocketReceiver:
         self.replies: list[bytes] = []
         self.closed = False
 
-    def receive(self, data: bytes) -> list[bytes]:
-        """Payload pieces of binary messages, in order, as soon as they are here.
+    def receive(self, data: bytes) -> list[bytes | memoryview]:
+        """Payload pieces of binary messages, in order, as soon as they are here; large ones as views of `data`.
 
         Raises:
             WebSocketError: text, a wrong mask bit, an extension bit, an over-long message or control frame.
         """
         if self._buffer:
             data = self._buffer + data
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         position, end = 0, len(data)
         while position < end and not self.closed:
             if self._remaining == 0 or self._opcode >= _CLOSE:
@@ -110,13 +113,14 @@ class WebSocketReceiver:
             if self._opcode >= _CLOSE:
                 if end - position < self._remaining:
                     break
-                self._control_received(self._plain(data[position : position + self._remaining]))
+                self._control_received(bytes(self._plain(data[position : position + self._remaining])))
                 position += self._remaining
                 self._remaining = 0
                 continue
             take = min(self._remaining, end - position)
             if take:
-                pieces.append(self._plain(data[position : position + take]))
+                source = data if take < _VIEW_FROM else memoryview(data)
+                pieces.append(self._plain(source[position : position + take]))
                 self._remaining -= take
                 position += take
         # A header or a control frame that is not whole yet: at most 139 bytes, or what follows a close.
@@ -160,7 +164,7 @@ class WebSocketReceiver:
             self._in_message = not final
         self._opcode, self._remaining = opcode, length
 
-    def _plain(self, data: bytes) -> bytes:
+    def _plain(self, data: bytes | memoryview) -> bytes | memoryview:
         if self._key == _ZERO_KEY or self._unmask is None or not data:
             return data
         plain = self._unmask(data, self._key)

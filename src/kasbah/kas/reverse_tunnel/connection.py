@@ -98,5 +98,5 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         self._owner.draining(self)
 
 
-def _unmask(data: bytes, key: bytes) -> bytes:
+def _unmask(data: bytes | memoryview, key: bytes) -> bytes:
     return bytes(apply_mask(data, key))

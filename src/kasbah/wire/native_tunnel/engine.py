@@ -216,7 +216,7 @@ class NativeTunnel:
 
     # -- bytes in ------------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         """Bytes from the peer; calls handlers.
 
         Raises:
@@ -246,7 +246,7 @@ class NativeTunnel:
                     position = begin - size
                     self._needed = size + length
                 break
-            self._frame_received(kind, stream_id, flags, value, data[begin:position])
+            self._frame_received(kind, stream_id, flags, value, bytes(data[begin:position]))
             if self.state is State.CLOSED:
                 return
         else:
@@ -254,12 +254,12 @@ class NativeTunnel:
         if position < end:
             self._partial += data[position:]
 
-    def _rest_received(self, data: bytes) -> int:
+    def _rest_received(self, data: bytes | memoryview) -> int:
         """Pass on what belongs to a DATA frame that has begun to arrive; how many bytes those are."""
         if self._rest is None:
             return 0
         stream_id, flags, value, left = self._rest
-        piece = data[:left]
+        piece = bytes(data[:left])
         size = len(piece)
         self._rest = (stream_id, flags, value + size, left - size) if size < left else None
         if size:
