@@ -58,6 +58,8 @@ class ConnectionOwner(Protocol):
 
     def forget(self, connection: Connection) -> None: ...
 
+    def flush_soon(self, connection: Connection) -> None: ...
+
 
 # Who answers while nobody does: the route has not chosen yet; nobody wants the rest; the last words are out.
 _STARTING: Final = NullExchange()
@@ -89,7 +91,7 @@ class Connection(asyncio.Protocol):
         "_probe",
         "_reading_paused",
         "_transport",
-        "_unsent_head",
+        "_unsent",
         "_wait_due",
         "_write_due",
         "address",
@@ -121,7 +123,7 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._body_chunks: ChunkedBody | None = None
         self._answer_left = _NOT_STARTED
-        self._unsent_head = b""
+        self._unsent = b""
         self._wait_due = self._exchange_due = self._body_due = self._write_due = _NEVER
 
     # What the transport calls.
@@ -140,7 +142,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._owner.forget(self)
         exchange, self._exchange = self._exchange, None
-        self._held = b""
+        self._held = self._unsent = b""
         self._wait_due = self._exchange_due = self._body_due = self._write_due = _NEVER
         if exchange is not None:
             exchange.client_gone()
@@ -159,6 +161,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keep the connection for an answer that will end; everything else is over with the client's side."""
+        self.flush()  # the transport closes behind this when we answer False
         exchange = self._exchange
         if self._closing or exchange is None or exchange is _LINGERING or self.secure:
             return False
@@ -212,6 +215,7 @@ class Connection(asyncio.Protocol):
         """Break the connection off now; its exchange hears that the client has gone."""
         if not self._closing:
             self._closing = True
+            self._unsent = b""
             self._transport.abort()
 
     # What the exchange calls.
@@ -224,7 +228,7 @@ class Connection(asyncio.Protocol):
         self._body_due = self._owner.clock.now + settings.body_window_s
         self._body_bytes = 0
         if self._head.expects_continue and not self._held and self._answer_left == _NOT_STARTED:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._say(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._exchange is not _STARTING:
             self._deliver_held()
 
@@ -264,11 +268,7 @@ class Connection(asyncio.Protocol):
         if self._last_request or not self._head.keep_alive:
             self._last_request = True
             framing += b"Connection: close\r\n"
-        head = b"%b%b\r\n" % (lines, framing)
-        if self._answer_left == 0 or self._exchange is None or self._exchange.open_ended:
-            self._transport.write(head)
-        else:
-            self._unsent_head = head  # goes out with what follows at once: one system call, one TLS record
+        self._say(b"%b%b\r\n" % (lines, framing))
 
     def write(self, data: bytes) -> bool:
         left = self._answer_left
@@ -298,8 +298,6 @@ class Connection(asyncio.Protocol):
         elif left > 0 or left == _NOT_STARTED:
             self.abort()  # less than was announced
             return
-        elif self._unsent_head:
-            self._say(b"")  # an empty answer that ends with the connection
         self._exchange_due = _NEVER
         if self._body_done:
             self._exchange = None
@@ -317,7 +315,7 @@ class Connection(asyncio.Protocol):
             return
         self._answer_left = _RAW
         self._exchange_due = _NEVER
-        self._transport.write(head)
+        self._say(head)
         held, self._held = self._held, b""
         if held and self._exchange is not None:
             self._exchange.body_received(held)
@@ -331,6 +329,7 @@ class Connection(asyncio.Protocol):
             self._owner.authenticated(self)
 
     def take_over(self) -> Upgrade:
+        self.flush()
         self._transport.pause_reading()
         self._closing = True
         self._exchange = None
@@ -338,16 +337,26 @@ class Connection(asyncio.Protocol):
         received, self._held = self._held, b""
         return Upgrade(self._head, self._transport, received, self.authenticated)
 
+    def flush(self) -> None:
+        """Write what was said in this turn of the loop."""
+        data, self._unsent = self._unsent, b""
+        if data:
+            self._transport.write(data)
+
     def _say(self, data: bytes) -> None:
-        """Write, with the head in front if it has not gone yet."""
-        head = self._unsent_head
-        if head:
-            self._unsent_head = b""
-            if len(data) > _COALESCED_BYTES:
-                self._transport.write(head)
-            else:
-                data = head + data
-        self._transport.write(data)
+        """Say this at the end of the loop's turn, with whatever else there is by then.
+
+        One system call and one TLS record for a head and its body; and the writes of many connections follow
+        each other at once, so the readers on the other side are woken together and not one by one.
+        """
+        if len(data) > _COALESCED_BYTES or len(self._unsent) > _COALESCED_BYTES:
+            self.flush()
+            self._transport.write(data)
+        elif self._unsent:
+            self._unsent += data
+        else:
+            self._unsent = data
+            self._owner.flush_soon(self)
 
     # Requests.
 
@@ -509,6 +518,7 @@ class Connection(asyncio.Protocol):
             f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
             f"X-Content-Type-Options: nosniff\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
+        self.flush()
         self._transport.write(head.encode() + body)
         self._linger()
 
@@ -519,6 +529,7 @@ class Connection(asyncio.Protocol):
         self._exchange = _LINGERING
         self._exchange_due = self._body_due = _NEVER
         self._wait_due = self._owner.clock.now + self._owner.settings.linger_s
+        self.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
@@ -528,6 +539,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         if not self._closing:
+            self.flush()
             self._closing = True
             self._transport.close()
 

@@ -81,6 +81,7 @@ class HttpServer:
         self._listens = list(listens)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._unflushed: list[Connection] = []
         self._handshakes: set[Handshake] = set()
         self._strangers = 0
         self._strangers_by_source: Tally[str] = Tally()
@@ -144,6 +145,17 @@ class HttpServer:
         CONNECTIONS.set(len(self._connections))
         if not self._connections:
             self._empty.set()
+
+    def flush_soon(self, connection: Connection) -> None:
+        """Flush the connection at the end of this turn of the loop."""
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unflushed.append(connection)
+
+    def _flush(self) -> None:
+        unflushed, self._unflushed = self._unflushed, []
+        for connection in unflushed:
+            connection.flush()
 
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""

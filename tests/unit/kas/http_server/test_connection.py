@@ -65,6 +65,9 @@ class Scene:
     def forget(self, connection: Connection) -> None:
         self.gone = True
 
+    def flush_soon(self, connection: Connection) -> None:
+        connection.flush()  # tests look at once; the server does so at the end of the turn
+
     @property
     def exchange(self) -> RecordingExchange:
         return self.exchanges[-1]
