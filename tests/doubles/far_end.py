@@ -64,5 +64,5 @@ class FarEnd(TunnelConnection):
             self.connection_lost(None)
 
 
-def _unmask(data: bytes, key: bytes) -> bytes:
+def _unmask(data: bytes | memoryview, key: bytes) -> bytes:
     return bytes(apply_mask(data, key))

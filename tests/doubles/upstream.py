@@ -57,6 +57,12 @@ class RecordingOwner:
 
     released: int = 0
     discarded: int = 0
+    patient: bool = False
+    """Nothing is flushed before a test does."""
+
+    def flush_soon(self, connection: UpstreamConnection) -> None:
+        if not self.patient:
+            connection.flush()  # tests look at once
 
     def release(self, connection: UpstreamConnection) -> None:
         self.released += 1

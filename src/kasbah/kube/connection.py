@@ -62,6 +62,9 @@ class ConnectionOwner(Protocol):
     def discard(self, connection: UpstreamConnection) -> None:
         """The connection is gone."""
 
+    def flush_soon(self, connection: UpstreamConnection) -> None:
+        """Call its `flush` at the end of this turn of the loop."""
+
 
 class _Phase(enum.Enum):
     IDLE = enum.auto()
@@ -104,6 +107,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_reused",
         "_silent",
         "_transport",
+        "_unsent",
         "_upgrade",
         "idle_since",
     )
@@ -122,6 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep_alive = False
         self._paused = False
         self._upgrade = b""
+        self._unsent = b""
         self._left = 0
         self._interim = 0
         self._silent = 0
@@ -152,11 +157,20 @@ class UpstreamConnection(asyncio.Protocol):
         self._bodiless = bodiless
         self._upgrade = upgrade
         self._interim = 0
-        self._transport.write(head)  # type: ignore[union-attr]  # an idle connection has one
+        # Not at once: the heads of one turn of the loop go out one after the other, and wake the server once.
+        self._unsent = head
+        self._owner.flush_soon(self)
+
+    def flush(self) -> None:
+        """Write the head that waits."""
+        head, self._unsent = self._unsent, b""
+        if head and self._transport is not None:
+            self._transport.write(head)
 
     def write(self, data: bytes) -> None:
         """More of the request, framed by the caller, or of the pipe."""
         if self._exchange is not None and self._transport is not None:
+            self.flush()
             self._transport.write(data)
 
     def request_complete(self) -> None:
@@ -165,6 +179,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def end_pipe(self) -> bool:
         """Half-close the pipe. False: over TLS that cannot be said; close it when it has been still for a while."""
+        self.flush()
         transport = self._transport
         if transport is None or self._phase is _PIPE_ENDED:
             self.abort()
@@ -353,6 +368,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._phase = _CLOSED
             self._owner.discard(self)
         self._chunks = None  # it holds us; nobody should wait for the garbage collector
+        self._unsent = b""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()

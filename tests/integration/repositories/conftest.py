@@ -188,7 +188,9 @@ def git_children() -> list[str]:
     pids = [pid for file in children for pid in file.read_text().split()]
     names = [Path(f"/proc/{pid}/comm") for pid in pids]
     running = [name.read_text().strip() for name in names if name.exists()]
-    return [name for name in running if name.startswith("git")]  # a cluster of the session may be a child, too
+    return [
+        name for name in running if name.startswith("git")
+    ]  # a cluster of the session may be a child, too
 
 
 Host = Callable[..., AbstractAsyncContextManager[Hosting]]

@@ -29,8 +29,33 @@ class Fixture:
         return self.exchange
 
 
-def test_the_head_goes_out_at_once():
-    assert Fixture().transport.take() == b"GET / HTTP/1.1\r\n\r\n"
+def test_the_head_goes_out_at_the_end_of_the_turn():
+    owner, transport = RecordingOwner(patient=True), UpstreamTransport()
+    connection = UpstreamConnection(owner)
+    connection.connection_made(transport)
+    RecordingExchange().connected(connection)
+    assert transport.take() == b""
+    connection.flush()
+    assert transport.take() == b"GET / HTTP/1.1\r\n\r\n"
+
+
+def test_the_head_goes_before_the_body_however_soon_that_comes():
+    owner, transport = RecordingOwner(patient=True), UpstreamTransport()
+    connection = UpstreamConnection(owner)
+    connection.connection_made(transport)
+    RecordingExchange().connected(connection)
+    connection.write(b"body")
+    assert transport.take() == b"GET / HTTP/1.1\r\n\r\nbody"
+
+
+def test_a_head_that_still_waits_goes_nowhere_once_nobody_wants_the_answer():
+    owner, transport = RecordingOwner(patient=True), UpstreamTransport()
+    connection = UpstreamConnection(owner)
+    connection.connection_made(transport)
+    RecordingExchange().connected(connection)
+    connection.abort()
+    connection.flush()
+    assert transport.take() == b""
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

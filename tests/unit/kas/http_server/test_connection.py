@@ -39,6 +39,7 @@ class Scene:
         self.exchanges: list[RecordingExchange] = []
         self.gone = False
         self.proved = False
+        self.patient = False
         self._answer = answer
         self._open_ended = open_ended
         self.connection = Connection(self, secure=secure)
@@ -66,7 +67,8 @@ class Scene:
         self.gone = True
 
     def flush_soon(self, connection: Connection) -> None:
-        connection.flush()  # tests look at once; the server does so at the end of the turn
+        if not self.patient:
+            connection.flush()  # tests look at once; the server does so at the end of the turn
 
     @property
     def exchange(self) -> RecordingExchange:
@@ -529,3 +531,19 @@ def test_whatever_a_client_sends_the_machine_stands(parts, start):
     scene.pass_time(100)
     scene.pass_time(100)
     assert scene.transport.closed or scene.transport.aborted or scene.transport.half_closed
+
+
+def test_what_is_said_in_one_turn_is_written_once():
+    scene = Scene(answer=say_ok)
+    scene.patient = True
+    assert scene.receive(GET + GET) == b""
+    scene.connection.flush()
+    assert scene.transport.take() == OK * 2
+
+
+def test_what_was_said_is_not_lost_when_the_client_half_closes_in_the_same_turn():
+    scene = Scene(answer=say_ok)
+    scene.patient = True
+    scene.receive(GET)
+    assert scene.connection.eof_received() is False
+    assert scene.transport.take() == OK
