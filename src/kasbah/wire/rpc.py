@@ -1,8 +1,9 @@
 """Calls between agentk and kas: GitLab's gRPC methods, whatever carries them.
 
-A handler is an async function over protobuf messages and knows no transport; the same handler answers over gRPC and
-over a stream of the native tunnel. On the native tunnel a message is framed as in gRPC: one byte 0 (not compressed),
-four bytes length, the message.
+A handler is an async function over protobuf messages and knows no transport; the same handler answers over gRPC,
+through a reverse tunnel and over a stream of the native tunnel. What they have in common is a `Call` on one side and
+a `CallHandler` on the other. On the native tunnel a message is framed as in gRPC: one byte 0 (not compressed), four
+bytes length, the message.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -68,6 +69,53 @@ class ServerStreamMethod(Generic[Req, Resp]):
     path: str
     request: type[Req]
     response: type[Resp]
+
+
+@dataclass(frozen=True, slots=True)
+class BidiMethod(Generic[Req, Resp]):
+    """Requests and responses, each until its side ends."""
+
+    path: str
+    request: type[Req]
+    response: type[Resp]
+
+
+Method = UnaryMethod[Any, Any] | ServerStreamMethod[Any, Any] | BidiMethod[Any, Any]
+
+Metadata = tuple[tuple[str, str], ...]
+"""What stands beside a call's messages: keys in lower case, with their values in order."""
+
+
+class Call(Protocol):
+    """Orders to one call, from either end and whatever carries it; harmless once the call is over."""
+
+    def send(self, message: bytes) -> bool:
+        """Queue one serialized message. False: the queue is full, wait for `CallHandler.writable`."""
+
+    def end(self) -> None:
+        """We have said all. The caller may still hear; when the answerer ends, the call is over with status OK."""
+
+    def fail(self, code: StatusCode, message: str = "") -> None:
+        """End the call at once, queued messages dropped: the answerer with this status, the caller by giving up."""
+
+    def consumed(self, size: int) -> None:
+        """That many bytes of received messages have left this room, so as many more may come."""
+
+
+class CallHandler(Protocol):
+    """Implemented by whoever makes or answers a call. No callback may raise; after the call is over none follows."""
+
+    def message_received(self, message: bytes) -> None:
+        """The next message of the other side, decompressed. The window opens again only by `Call.consumed`."""
+
+    def ended(self) -> None:
+        """The other side has said all. To the caller: the call is over with status OK."""
+
+    def failed(self, code: StatusCode, message: str) -> None:
+        """The call is over. To the caller: with this status; to the answerer: nobody hears it any more."""
+
+    def writable(self) -> None:
+        """After a `send` that answered False: go on."""
 
 
 def encode_message(message: Message) -> bytes:
