@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 
 from kasbah.wire import methods
@@ -10,7 +11,9 @@ from kasbah.wire.pb.gitlab.agent.agent_configuration.rpc import rpc_pb2 as confi
 from kasbah.wire.pb.gitlab.agent.agent_registrar.rpc import rpc_pb2 as registrar_pb
 from kasbah.wire.pb.gitlab.agent.agentcfg import agentcfg_pb2
 from kasbah.wire.pb.gitlab.agent.entity import entity_pb2
-from kasbah.wire.rpc import ServerStreamMethod, UnaryMethod
+from kasbah.wire.pb.gitlab.agent.gitlab_access.rpc import rpc_pb2 as gitlab_access_pb
+from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc import rpc_pb2 as kubernetes_api_pb
+from kasbah.wire.rpc import BidiMethod, Method, ServerStreamMethod, UnaryMethod
 
 META = entity_pb2.AgentMeta(version="v16.6.0", commit_id="abc", pod_namespace="ns", pod_name="p")
 GOLDEN: list[tuple[Message, str]] = [
@@ -28,6 +31,8 @@ GOLDEN: list[tuple[Message, str]] = [
     (agentcfg_pb2.CiAccessAsCF(ci_job=agentcfg_pb2.CiAccessAsCiJobCF()), "1a00"),
     (agentcfg_pb2.LoggingCF(level="debug", grpc_level="info"), "08011000"),
 ]
+# The calls that carry HTTP share their messages; the files that declare their services are loaded for these tests.
+_DECLARED_ELSEWHERE = (gitlab_access_pb, kubernetes_api_pb)
 
 
 @pytest.mark.parametrize(("message", "expected"), GOLDEN)
@@ -37,17 +42,21 @@ def test_a_message_has_the_bytes_that_gitlab_gives_it(message: Message, expected
 
 @pytest.mark.parametrize(
     "method",
-    [methods.GET_CONFIGURATION, methods.REGISTER, methods.UNREGISTER],
+    [
+        found
+        for found in vars(methods).values()
+        if isinstance(found, UnaryMethod | ServerStreamMethod | BidiMethod)
+    ],
     ids=lambda method: method.path,
 )
-def test_a_call_is_the_one_that_the_service_declares(method: UnaryMethod | ServerStreamMethod):
+def test_a_call_is_the_one_that_the_service_declares(method: Method):
     service_name, method_name = method.path.removeprefix("/").split("/")
-    service = method.request.DESCRIPTOR.file.services_by_name[service_name.rpartition(".")[2]]
+    service = descriptor_pool.Default().FindServiceByName(service_name)
     declared = service.methods_by_name[method_name]
-    assert service.full_name == service_name
     assert declared.input_type is method.request.DESCRIPTOR
     assert declared.output_type is method.response.DESCRIPTOR
-    assert declared.server_streaming == isinstance(method, ServerStreamMethod)
+    assert declared.client_streaming == isinstance(method, BidiMethod)
+    assert declared.server_streaming == isinstance(method, ServerStreamMethod | BidiMethod)
 
 
 def test_numbers_that_gitlab_retired_stay_free():
