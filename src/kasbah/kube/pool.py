@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from kasbah.kit.end_of_turn import EndOfTurn
 from kasbah.kube import tls
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.connection import Exchange, UpstreamConnection
@@ -47,7 +48,7 @@ class UpstreamPool:
         self._waiting: OrderedDict[Exchange, float] = OrderedDict()
         self._waiting_fresh: OrderedDict[Exchange, float] = OrderedDict()
         self._connections: set[UpstreamConnection] = set()
-        self._unflushed: list[UpstreamConnection] = []
+        self.flush_soon = EndOfTurn().flush
         self._dialling = 0
         self._now = 0.0  # as of the last sweep: asking the clock costs a tenth of a small request
         self._tasks: asyncio.TaskGroup | None = None
@@ -120,16 +121,6 @@ class UpstreamPool:
         self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-
-    def flush_soon(self, connection: UpstreamConnection) -> None:
-        if not self._unflushed:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._unflushed.append(connection)
-
-    def _flush(self) -> None:
-        unflushed, self._unflushed = self._unflushed, []
-        for connection in unflushed:
-            connection.flush()
 
     def close_idle(self, unused_since: float) -> None:
         """Close the kept connections that nobody has used since then."""

@@ -3,7 +3,8 @@
 Keep-alive, pipelining in order and bounded, `100 Continue`, bodies with back-pressure in both directions, our own
 framing of answers, deadlines by the server's coarse clock, upgrades. It knows nothing of what it carries. All of it
 is synchronous; the loop calls it, and it calls the exchange. One exchange is current at a time, and everything the
-client sends behind its request waits in `_held`.
+client sends behind its request waits in `_held`. A client that begins with HTTP/2's preface is handed over, where the
+server knows somebody who speaks it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from typing import Final, Protocol, cast
 from prometheus_client import Counter
 
 from kasbah.kas.http_server.clock import CoarseClock
-from kasbah.kas.http_server.exchange import NO_SUCH_DEADLINE, Exchange, NullExchange, Route, Upgrade
+from kasbah.kas.http_server.exchange import (
+    NO_SUCH_DEADLINE,
+    Exchange,
+    Http2Accept,
+    NullExchange,
+    Route,
+    Upgrade,
+)
 from kasbah.kas.http_server.settings import HttpServerSettings
 from kasbah.wire import http1
 from kasbah.wire.http1 import ChunkedBody, HeadProbe, MalformedMessageError, RequestHead
@@ -41,6 +49,8 @@ _REASONS: Final = {
 _NOT_STARTED, _CHUNKED, _UNTIL_CLOSE, _RAW = -1, -2, -3, -4
 _COALESCED_BYTES = 16 * 1024
 _NEVER = NO_SUCH_DEADLINE
+_HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
+"""As far as it looks like a head (RFC 9113, 3.4); what follows is for whoever takes over."""
 
 
 class ConnectionOwner(Protocol):
@@ -49,6 +59,7 @@ class ConnectionOwner(Protocol):
     settings: HttpServerSettings
     clock: CoarseClock
     route: Route
+    accept_http2: Http2Accept | None
 
     def admit(self, connection: Connection) -> bool: ...
 
@@ -82,6 +93,7 @@ class Connection(asyncio.Protocol):
         "_closing",
         "_exchange",
         "_exchange_due",
+        "_first",
         "_head",
         "_held",
         "_in_loop",
@@ -90,6 +102,7 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_probe",
         "_reading_paused",
+        "_since",
         "_transport",
         "_unsent",
         "_wait_due",
@@ -102,6 +115,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: ConnectionOwner, *, secure: bool = False) -> None:
         self._owner = owner
+        self._since = owner.clock.now
         self._transport = cast("asyncio.Transport", None)
         self.address = ""
         self.secure = secure
@@ -110,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._exchange: Exchange | None = None
         self._head = cast("RequestHead", None)
+        self._first = True
         self._held = b""
         self._probe: HeadProbe | None = None
         self._in_loop = False
@@ -133,7 +148,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._transport.set_write_buffer_limits(high=self._owner.settings.write_high_water_bytes)
-        self._wait_due = self._owner.clock.now + self._owner.settings.head_timeout_s
+        self._wait_due = self._since + self._owner.settings.head_timeout_s
         if not self._owner.admit(self):
             self._refuse(503, "too many connections; try again later")
 
@@ -335,7 +350,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         self._owner.hand_over(self)
         received, self._held = self._held, b""
-        return Upgrade(self._head, self._transport, received, self.authenticated)
+        return Upgrade(self._transport, received, since=self._since, known=self.authenticated)
 
     def flush(self) -> None:
         """Write what was said in this turn of the loop."""
@@ -370,6 +385,10 @@ class Connection(asyncio.Protocol):
                 break
             raw, self._held = self._held[: end + 4], self._held[end + 4 :]
             fresh, self._probe = self._held, None
+            if self._first and raw == _HTTP2_PREFACE and self._owner.accept_http2 is not None:
+                self._held = raw + self._held
+                self._owner.accept_http2(self.take_over())
+                break
             try:
                 head = http1.request_head(raw)
             except MalformedMessageError as error:
@@ -397,6 +416,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, head: RequestHead) -> None:
         if not self._input_over:
             self._wait_due = _NEVER
+        self._first = False
         self._head = head
         self._answer_left = _NOT_STARTED
         self._body_accepted = self._body_paused = False
@@ -417,7 +437,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
             return
-        self._wait_due = self._owner.clock.now + self._owner.settings.idle_timeout_s
+        self._since = self._owner.clock.now
+        self._wait_due = self._since + self._owner.settings.idle_timeout_s
         self._resume_reading()
         if self._held and not self._in_loop:
             self._read_requests(self._held)

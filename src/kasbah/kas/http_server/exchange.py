@@ -118,21 +118,23 @@ class Client(Protocol):
 
 
 class Upgrade:
-    """A connection whose request asked for another protocol, handed over whole."""
+    """A connection that goes on in another protocol, handed over whole."""
 
-    __slots__ = ("head", "known", "received", "transport")
+    __slots__ = ("known", "received", "since", "transport")
 
     def __init__(
         self,
-        head: RequestHead,
         transport: asyncio.Transport,
         received: bytes,
+        *,
+        since: float,
         known: Callable[[], None] = lambda: None,
     ) -> None:
-        self.head = head
         self.transport = transport
         self.received = received
-        """Bytes the client sent behind the head already; they belong to the new protocol."""
+        """Bytes the client sent already; they belong to the new protocol."""
+        self.since = since
+        """When the client connected or was last answered, by the loop's clock: its time to prove itself began then."""
         self.known = known
         """To be called once the client has proved who it is, or is gone: until then it counts as a stranger."""
 
@@ -157,3 +159,5 @@ Route = Callable[[RequestHead, Client], Exchange]
 """Chooses who answers. May answer at once: the exchange it returns is then already over."""
 AgentUpgrade = Callable[[RequestHead, Upgrade], None]
 """Takes an agent's WebSocket connection over."""
+Http2Accept = Callable[[Upgrade], None]
+"""Takes a connection over that began with HTTP/2's preface; the preface is the first it has received."""

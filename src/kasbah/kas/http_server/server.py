@@ -23,9 +23,10 @@ from prometheus_client import Counter, Gauge
 
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.connection import Connection
-from kasbah.kas.http_server.exchange import Route
+from kasbah.kas.http_server.exchange import Http2Accept, Route
 from kasbah.kas.http_server.handshake import Handshake
 from kasbah.kas.http_server.settings import HttpServerSettings
+from kasbah.kit.end_of_turn import EndOfTurn
 
 _log = structlog.get_logger()
 _TICK_S = 0.5
@@ -50,15 +51,20 @@ class Listen:
     """Bound to it already by whoever composes us; they are closed when we stop."""
 
 
-def make_tls_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
+def make_tls_context(certificate_file: str, key_file: str, *, http2: bool = False) -> ssl.SSLContext:
     """A server's context: TLS 1.2 or later, HTTP/1.1 by ALPN.
+
+    Args:
+        certificate_file: PEM, with its chain.
+        key_file: PEM.
+        http2: offer HTTP/2 to who speaks nothing else, as gRPC does; browsers and kubectl keep HTTP/1.1.
 
     Raises:
         OSError: a file cannot be read or does not hold what it should (`ssl.SSLError` is one).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["http/1.1", "h2"] if http2 else ["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.load_cert_chain(certificate_file, key_file)
     return context
@@ -72,21 +78,26 @@ class HttpServer:
         listens: Sequence[Listen],
         route: Route,
         settings: HttpServerSettings | None = None,
+        *,
+        accept_http2: Http2Accept | None = None,
     ) -> None:
+        """Without `accept_http2`, HTTP/2 is refused as a malformed request."""
         self.settings = settings or HttpServerSettings()
         self.route = route
+        self.accept_http2 = accept_http2
         self.clock = CoarseClock(time.monotonic(), time.time())
         self.addresses: list[tuple[str, int]] = []
         """Where it listens, in the order given, once it is ready."""
         self._listens = list(listens)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
-        self._unflushed: list[Connection] = []
         self._handshakes: set[Handshake] = set()
         self._strangers = 0
         self._strangers_by_source: Tally[str] = Tally()
         self._draining = False
         self._empty = asyncio.Event()
+        self.flush_soon = EndOfTurn().flush
+        """Flush the connection at the end of this turn of the loop."""
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until cancelled; `ready` is called once every address is bound.
@@ -145,17 +156,6 @@ class HttpServer:
         CONNECTIONS.set(len(self._connections))
         if not self._connections:
             self._empty.set()
-
-    def flush_soon(self, connection: Connection) -> None:
-        """Flush the connection at the end of this turn of the loop."""
-        if not self._unflushed:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._unflushed.append(connection)
-
-    def _flush(self) -> None:
-        unflushed, self._unflushed = self._unflushed, []
-        for connection in unflushed:
-            connection.flush()
 
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.connection import Connection
-from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
+from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange, Upgrade
 from kasbah.kas.http_server.settings import HttpServerSettings
 from kasbah.wire.http1 import RequestHead
 from tests.doubles.fake_transport import FakeTransport
@@ -31,8 +31,11 @@ class Scene:
         answer: Callable[[Client], None] | None = None,
         open_ended: bool = False,
         secure: bool = False,
+        http2: bool = False,
         **limits: float,
     ) -> None:
+        self.upgrades: list[Upgrade] = []
+        self.accept_http2 = self.upgrades.append if http2 else None
         self.settings = HttpServerSettings(**limits)
         self.clock = CoarseClock(0, 0)
         self.heads: list[RequestHead] = []
@@ -99,6 +102,46 @@ def test_requests_are_answered_one_after_the_other_however_they_arrive():
     assert scene.receive(GET + GET) == OK * 2
     assert scene.receive(*(bytes([byte]) for byte in GET)) == OK
     assert not scene.transport.closed
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 17, 18, 24, 30])
+def test_who_begins_with_the_preface_of_http2_is_handed_over_however_it_arrives(size):
+    scene, said = Scene(http2=True), PREFACE + b"settings"
+    for start in range(0, len(said), size):
+        if not scene.upgrades:
+            scene.receive(said[start : start + size])
+    (upgrade,) = scene.upgrades
+    assert said.startswith(upgrade.received)
+    assert len(upgrade.received) >= 18
+    assert (scene.gone, scene.heads, scene.transport.take()) == (True, [], b"")
+
+
+def test_http2_is_refused_where_nobody_speaks_it():
+    assert Scene().receive(PREFACE).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_preface_behind_a_request_is_no_preface():
+    scene = Scene(http2=True, answer=say_ok)
+    assert scene.receive(GET + PREFACE).startswith(OK + b"HTTP/1.1 400 ")
+    assert not scene.upgrades
+
+
+def test_a_preface_that_does_not_come_to_its_end_is_cut_off():
+    scene = Scene(http2=True, head_timeout_s=10)
+    scene.receive(PREFACE[:10])
+    scene.pass_time(11)
+    assert scene.transport.take().startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_upgrade_says_since_when_the_client_could_have_proved_itself():
+    scene = Scene(answer=say_ok)
+    scene.pass_time(3)
+    scene.receive(GET)
+    scene.pass_time(3)
+    assert scene.connection.take_over().since == 3
 
 
 def test_the_next_request_waits_for_the_answer():

@@ -3,16 +3,13 @@ from __future__ import annotations
 import asyncio
 
 from kasbah.kas.http_server.exchange import NullExchange, Upgrade
-from kasbah.wire import http1
 from tests.doubles.fake_transport import FakeTransport
-
-HEAD = http1.request_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 
 
 def test_an_upgrade_hands_the_transport_over_and_reads_on():
     transport, protocol = FakeTransport(), asyncio.Protocol()
     transport.pause_reading()
-    upgrade = Upgrade(HEAD, transport, b"early")
+    upgrade = Upgrade(transport, b"early", since=0)
     upgrade.set_protocol(protocol)
     assert (transport.protocol, transport.reading, upgrade.received) == (protocol, True, b"early")
 
@@ -20,7 +17,7 @@ def test_an_upgrade_hands_the_transport_over_and_reads_on():
 def test_an_upgrade_may_be_refused():
     transport = FakeTransport()
     known: list[bool] = []
-    Upgrade(HEAD, transport, b"", lambda: known.append(True)).refuse("401 Unauthorized", "no")
+    Upgrade(transport, b"", since=0, known=lambda: known.append(True)).refuse("401 Unauthorized", "no")
     assert transport.written.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
     assert transport.written.endswith(b"\r\n\r\nno")
     assert transport.closed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -94,16 +95,22 @@ class Kas:
     def knock(self, *headers: tuple[bytes, bytes], received: bytes = b"") -> FakeTransport:
         transport = FakeTransport()
         head = upgrade_head(headers)
-        self.server.accept(head, Upgrade(head, transport, received))
+        self.server.accept(head, upgrade_of(transport, received))
         return transport
 
     async def connect(self, pod_id: int = 1, token: str = TOKEN) -> Pod:
         pod = Pod(pod_id, token)
         head = upgrade_head((KEY, VERSION, OFFER))
-        self.server.accept(head, Upgrade(head, pod.transport, b"", pod.known.set))
+        self.server.accept(head, upgrade_of(pod.transport, b"", pod.known.set))
         for _ in range(3):
             await pod.talk()
         return pod
+
+
+def upgrade_of(
+    transport: FakeTransport, received: bytes = b"", known: Callable[[], None] = lambda: None
+) -> Upgrade:
+    return Upgrade(transport, received, since=time.monotonic(), known=known)
 
 
 def upgrade_head(headers: Headers) -> RequestHead:
@@ -256,7 +263,7 @@ async def test_a_revoked_token_cuts_also_what_drains():
 async def test_a_pod_is_a_stranger_until_its_token_was_found_good_or_it_is_gone():
     async with Kas().running() as kas:
         silent, head = Pod(1), upgrade_head((KEY, VERSION, OFFER))
-        kas.server.accept(head, Upgrade(head, silent.transport, b"", silent.known.set))
+        kas.server.accept(head, upgrade_of(silent.transport, b"", silent.known.set))
         assert not silent.known.is_set()
         assert (await kas.connect(2)).known.is_set()
         kas.hub.error = HubUnavailableError("away")
@@ -312,7 +319,7 @@ async def test_a_pod_that_leaves_while_its_token_is_checked_is_not_registered():
     async with Kas().running() as kas:
         pod = Pod(1)
         head = upgrade_head((KEY, VERSION, OFFER))
-        kas.server.accept(head, Upgrade(head, pod.transport, b""))
+        kas.server.accept(head, upgrade_of(pod.transport))
         connection = pod.transport.protocol
         assert isinstance(connection, AgentConnection)
         connection.hello_received(AgentHello(token="glagent-t", pod_id=1))
