@@ -30,13 +30,12 @@ from kasbah import __version__
 from kasbah.errors import KasbahError, PeerError, UserError
 from kasbah.hub.app import HubApp, HubSettings, create_app
 from kasbah.hub.kas_client import GitPushEvent, KasClient
-from kasbah.hub.kas_jwt import decode_secret, ensure_secret_file
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.app import Kas, KasSettings
 from kasbah.kas.http_server.router import AGENT_PATH, PROXY_PREFIX
 from kasbah.kas.http_server.server import Listen, make_tls_context
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.kit import local_ca, logs, loop, private_file
+from kasbah.kit import local_ca, logs, loop, private_file, shared_secret
 from kasbah.kit.listening import Address, Bound, bound, parse_address
 from kasbah.kit.secrets import Secret, scrub
 from kasbah.kit.tasks import alongside
@@ -233,7 +232,7 @@ async def _serve(settings: UpSettings, addresses: _Addresses) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     tls, ca_file = _certificate(settings)
-    kas_secret = ensure_secret_file(settings.data / "kas-secret")
+    kas_secret = shared_secret.ensure(settings.data / "kas-secret")
     urls = _urls(addresses, settings.external_url)
     pushes = _PushesLater()
     hub = _hub(settings, urls, kas_secret, pushes)
@@ -246,7 +245,7 @@ async def _serve(settings: UpSettings, addresses: _Addresses) -> None:
     )
     transport = httpx2.ASGITransport(hub.asgi, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hub") as hub_http:
-        kas = pushes.kas = Kas(kas_settings, hub_http, decode_secret(kas_secret), hub.asgi)
+        kas = pushes.kas = Kas(kas_settings, hub_http, shared_secret.decode(kas_secret), hub.asgi)
         hub_ready = asyncio.Event()
         async with alongside(hub.run(hub_ready.set)):
             await hub_ready.wait()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import ssl
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +16,28 @@ import httpx2
 import structlog
 
 from kasbah import __version__
-from kasbah.errors import KasbahError, UserError
-from kasbah.kas import configuration_file
+from kasbah.errors import KasbahError, PeerError, UserError
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.app import Kas, KasSettings
-from kasbah.kas.configuration_file import ConfigurationFile, ListenSection
+from kasbah.kas.configuration_file import reading
+from kasbah.kas.configuration_file.schema import ConfigurationFile, ListenSection
 from kasbah.kas.http_server.server import Listen, make_tls_context
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.kit import logs, loop
+from kasbah.kit import logs, loop, shared_secret
+from kasbah.kit.listening import bound, parse_listen_address
 from kasbah.kit.secrets import scrub
 
 _log = structlog.get_logger()
 
 EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
-_DEFAULT_AGENTS = "127.0.0.1:8150"
-_DEFAULT_KUBERNETES_API = "0.0.0.0:8154"
-_DEFAULT_OBSERVABILITY = "127.0.0.1:8151"
 _DESCRIPTION = """\
 kas accepts the connections of agents and serves the Kubernetes API of their clusters to whoever the Git side allows.
 On one machine, `kasbah up` runs it together with a Git side of ours and needs no file."""
 
 
 def main() -> None:
-    """Run kas until SIGTERM or SIGINT, which drain."""
+    """Run kas until SIGTERM or SIGINT, which drain; a second signal does not wait."""
     parser = argparse.ArgumentParser(prog="kas", description=_DESCRIPTION)
     parser.add_argument(
         "--configuration-file",
@@ -50,9 +50,11 @@ def main() -> None:
     logs.configure()
     code = 0
     try:
-        file = configuration_file.read(arguments.configuration_file)
-        logs.configure(_level(file.observability.logging.level))
-        loop.run(_serve(file))
+        read = reading.read(arguments.configuration_file)
+        logs.configure(read.file.observability.logging.level)
+        if read.without_effect:
+            _log.warning("configuration keys have no effect here", keys=", ".join(read.without_effect))
+        loop.run(_serve(read.file))
     except* UserError as group:
         code = _report(group, EXIT_UNUSABLE)
     except* (KasbahError, OSError) as group:
@@ -63,27 +65,37 @@ def main() -> None:
 async def _serve(file: ConfigurationFile) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    secret = configuration_file.read_secret(file.gitlab.authentication_secret_file)
-    settings = _settings(file)
-    async with httpx2.AsyncClient(base_url=file.gitlab.address, verify=_trust(file), trust_env=False) as hub:
-        await Kas(settings, hub, secret, _nothing_here).run(stop, lambda: _log.info("ready"))
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
+    secret = shared_secret.decode(shared_secret.read(Path(file.gitlab.authentication_secret_file)))
+    with ExitStack() as stack:
+        settings = _settings(file, stack)
+        async with httpx2.AsyncClient(
+            base_url=file.gitlab.address, verify=_trust(file), trust_env=False
+        ) as hub:
+            await Kas(settings, hub, secret, _nothing_here).run(stop, lambda: _log.info("ready"))
     _log.info("stopped")
 
 
-def _settings(file: ConfigurationFile) -> KasSettings:
+def _stop(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(EXIT_FAILED)  # the second signal: whoever sends it does not want to wait
+    stop.set()
+
+
+def _settings(file: ConfigurationFile, stack: ExitStack) -> KasSettings:
+    """The settings, with every address bound until the stack unwinds."""
     agent = file.agent
     proxy = agent.kubernetes_api
     return KasSettings(
         version=__version__,
-        agent_listens=(_listen(agent.listen, _DEFAULT_AGENTS, "agent.listen"),),
+        agent_listens=(_listen(agent.listen, "agent.listen", stack),),
         kubernetes_api_listens=()
         if proxy is None
-        else (_listen(proxy.listen, _DEFAULT_KUBERNETES_API, "agent.kubernetes_api.listen"),),
+        else (_listen(proxy.listen, "agent.kubernetes_api.listen", stack),),
         kubernetes_api_prefix=_prefix(proxy.url_path_prefix if proxy else "/"),
-        observability=_listen(file.observability.listen, _DEFAULT_OBSERVABILITY, "observability.listen"),
+        observability=_listen(file.observability.listen, "observability.listen", stack),
         agent_configuration=AgentConfigurationSettings(
-            poll_interval_s=configuration_file.seconds(agent.configuration.poll_period),
+            poll_interval_s=agent.configuration.poll_period,
             max_configuration_file_size=agent.configuration.max_configuration_file_size,
             gitlab_external_url=file.gitlab.external_url,
         ),
@@ -91,21 +103,19 @@ def _settings(file: ConfigurationFile) -> KasSettings:
     )
 
 
-def _listen(section: ListenSection, default: str, place: str) -> Listen:
-    if section.network != "tcp":
-        raise UserError(f"{place}.network: only tcp is supported, and not {section.network}")
-    host, separator, port = (section.address or default).rpartition(":")
-    if not separator or not port.isdecimal() or int(port) > 65535:
-        raise UserError(f"{place}.address must be HOST:PORT or :PORT, and not {section.address!r}")
-    if bool(section.certificate_file) != bool(section.key_file):
-        raise UserError(f"{place}: certificate_file and key_file belong together")
+def _listen(section: ListenSection, place: str, stack: ExitStack) -> Listen:
     tls = None
     if section.certificate_file:
         try:
             tls = make_tls_context(section.certificate_file, section.key_file)
         except OSError as error:
             raise UserError(f"{place}: the certificate cannot be used: {error}") from error
-    return Listen(host=host.strip("[]"), port=int(port), tls=tls)
+    try:
+        taken = stack.enter_context(bound(parse_listen_address(section.network, section.address)))
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (")[0]
+        raise PeerError(f"{place}.address {section.address}: {why}") from error
+    return Listen(host=taken.address.host, port=taken.address.port, tls=tls, sockets=taken.sockets)
 
 
 def _prefix(text: str) -> bytes:
@@ -118,13 +128,6 @@ def _trust(file: ConfigurationFile) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=file.gitlab.ca_certificate_file or None)
     except OSError as error:
         raise UserError(f"gitlab.ca_certificate_file cannot be used: {error}") from error
-
-
-def _level(text: str) -> logs.Level:
-    for level in logs.LEVELS:
-        if level == text:
-            return level
-    raise UserError(f"observability.logging.level must be one of {', '.join(logs.LEVELS)}, and not {text}")
 
 
 async def _nothing_here(_scope: Any, _receive: Any, send: Any) -> None:

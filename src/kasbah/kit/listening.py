@@ -1,4 +1,4 @@
-"""Addresses to listen on: HOST:PORT as people write it, and the sockets bound to it.
+"""Addresses to listen on: HOST:PORT or a path, as people write them, and the sockets bound to them.
 
 Binding is apart from serving, so that a program can find out that an address is taken before it has changed anything,
 and which port the system chose before it tells anybody. Knows nothing of protocols.
@@ -7,15 +7,27 @@ and which port the system chose before it tells anybody. Knows nothing of protoc
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 from kasbah.errors import UserError
 
 _BACKLOG: Final = 1024
-_EVERY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+_EVERY_HOST: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+_LONGEST_PATH: Final = 100  # of a socket; Linux takes 107 bytes
+
+Network = Literal["tcp", "tcp4", "tcp6", "unix"]
+"""`tcp` is both families."""
+_FAMILIES: Final[Mapping[Network, socket.AddressFamily]] = {
+    "tcp": socket.AF_UNSPEC,
+    "tcp4": socket.AF_INET,
+    "tcp6": socket.AF_INET6,
+    "unix": socket.AF_UNIX,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +35,10 @@ class Address:
     """Where to listen; as text it is what somebody on this machine would dial."""
 
     host: str
+    """A name or an address, empty for every one of this machine; for `unix` the path."""
     port: int
     """0 lets the system choose."""
+    network: Network = "tcp"
 
     @property
     def is_every_host(self) -> bool:
@@ -32,6 +46,8 @@ class Address:
         return self.host in _EVERY_HOST
 
     def __str__(self) -> str:
+        if self.network == "unix":
+            return self.host
         host = "localhost" if self.is_every_host else self.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
@@ -49,6 +65,24 @@ def parse_address(text: str) -> Address:
     if not host or (":" in host and not bracketed) or not _is_port(port):
         raise UserError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
     return Address(host=host, port=int(port))
+
+
+def parse_listen_address(network: Network, text: str) -> Address:
+    """Read `HOST:PORT`, `:PORT` for every interface, or for `unix` a path.
+
+    Raises:
+        UserError: it is not one.
+    """
+    if network == "unix":
+        if not text.startswith("/") or len(text.encode()) > _LONGEST_PATH:
+            raise UserError(
+                f"{text!r} is not a path of at most {_LONGEST_PATH} bytes that begins with a slash"
+            )
+        return Address(host=text, port=0, network=network)
+    if text.startswith(":") and _is_port(text[1:]):
+        return Address(host="", port=int(text[1:]), network=network)
+    address = parse_address(text)
+    return Address(host=address.host, port=address.port, network=network)
 
 
 def _is_port(text: str) -> bool:
@@ -69,17 +103,48 @@ class Bound:
 def bound(address: Address) -> Iterator[Bound]:
     """Hold the address until the end, whoever has closed it meanwhile.
 
+    A socket in the file system replaces one that nobody answers at, and is removed at the end.
+
     Raises:
         OSError: it is taken, or this machine does not have it.
     """
-    found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
-    )
-    port = address.port
     with ExitStack() as stack:
+        if address.network == "unix":
+            yield Bound(address=address, sockets=(_bind_path(Path(address.host), stack),))
+            return
+        found = socket.getaddrinfo(
+            address.host or None,
+            address.port,
+            family=_FAMILIES[address.network],
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG,
+        )
+        port = address.port
         sockets = []
         for family, _, _, _, place in dict.fromkeys(found):
             made = socket.create_server((place[0], port, *place[2:]), family=family, backlog=_BACKLOG)
             sockets.append(stack.enter_context(made))
             port = made.getsockname()[1]
-        yield Bound(address=Address(host=address.host, port=port), sockets=tuple(sockets))
+        yield Bound(
+            address=Address(host=address.host, port=port, network=address.network), sockets=tuple(sockets)
+        )
+
+
+def _bind_path(path: Path, stack: ExitStack) -> socket.socket:
+    _remove_if_dead(path)
+    made = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    made.bind(str(path))
+    stack.callback(path.unlink, missing_ok=True)
+    made.listen(_BACKLOG)
+    return made
+
+
+def _remove_if_dead(path: Path) -> None:
+    """What a process left behind that was killed; nothing else is touched."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+                try:
+                    asking.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink()

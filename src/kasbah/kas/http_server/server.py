@@ -209,9 +209,7 @@ class HttpServer:
     async def _serve(self, listen: Listen) -> list[asyncio.Server]:
         loop, factory = asyncio.get_running_loop(), self._protocol_factory(listen)
         if listen.sockets:
-            servers = [
-                await loop.create_server(factory, sock=bound, backlog=_BACKLOG) for bound in listen.sockets
-            ]
+            servers = [await _serve_socket(loop, factory, bound) for bound in listen.sockets]
         else:
             servers = [await loop.create_server(factory, listen.host, listen.port, backlog=_BACKLOG)]
         self._servers += servers
@@ -241,6 +239,14 @@ class HttpServer:
             connection.cut()
         for handshake in list(self._handshakes):
             handshake.abort()
+
+
+async def _serve_socket(
+    loop: asyncio.AbstractEventLoop, factory: Callable[[], asyncio.Protocol], bound: socket.socket
+) -> asyncio.Server:
+    if bound.family == socket.AF_UNIX:
+        return await loop.create_unix_server(factory, sock=bound, backlog=_BACKLOG)
+    return await loop.create_server(factory, sock=bound, backlog=_BACKLOG)
 
 
 def source_of(address: str) -> str:
