@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kasbah.kas.kubernetes_api.grant import Grant
+from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening
 from kasbah.wire.native_tunnel.stream import StreamClass, StreamHandler
 
@@ -97,7 +98,9 @@ class LoopbackAgent:
     """Called soon after each opening, as from the loop."""
     streams: list[LoopbackStream] = field(default_factory=list)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: list[Waiter] = field(default_factory=list)
+    busy: bool = False
+    """Connected, and everything in use."""
 
     def open_nowait(
         self, grant: Grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
@@ -111,17 +114,18 @@ class LoopbackAgent:
             asyncio.get_running_loop().call_soon(self.on_stream, stream)
         return stream
 
-    async def wait_for_agent(self, agent_id: int, timeout_s: float) -> bool:
-        if self.connected:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.arrived.wait()
-        except TimeoutError:
-            return False
-        return True
+    def wait(self, agent_id: int, waiter: Waiter) -> None:
+        self.waiting.append(waiter)
+
+    def stop_waiting(self, agent_id: int, waiter: Waiter) -> None:
+        if waiter in self.waiting:
+            self.waiting.remove(waiter)
+
+    def is_busy(self, agent_id: int) -> bool:
+        return self.busy
 
     def connect(self) -> None:
-        """The agent comes (back)."""
+        """The agent comes (back), or a tunnel of it comes free."""
         self.connected = True
-        self.arrived.set()
+        while self.waiting:
+            self.waiting.pop(0).tunnel_ready()

@@ -83,6 +83,12 @@ def agent_not_connected() -> Failure:
     return Failure(code=502, text=f"{_OUTBOUND}: {AGENT_NOT_FOUND}", trace_id=new_trace_id())
 
 
+def agent_busy() -> Failure:
+    """The agent is connected, and none of its tunnels came free in time."""
+    text = f"{_OUTBOUND}: all tunnels of the agent are busy; try again"
+    return Failure(code=503, text=text, trace_id=new_trace_id(), retry_after_s=1)
+
+
 def too_many_requests() -> Failure:
     """A limit of this principal or agent is reached."""
     text = "Too many requests of yours or to this agent are under way; try again"

@@ -1,7 +1,7 @@
 """One proxied request: the client's connection on one side, a stream of the agent's tunnel on the other.
 
-Synchronous both ways, one object, a task only while somebody must be waited for. The steps: grant, stream, body up,
-head down, bytes as they come. Flow control is end to end: the stream is told `consumed` only when the client's
+Synchronous both ways, one object, a task only while the Git side is asked. The steps: grant, stream, body up, head
+down, bytes as they come. Flow control is end to end: the stream is told `consumed` only when the client's
 transport takes bytes, and the client is not read while the stream is full. Whoever ends first takes the other along.
 """
 
@@ -48,7 +48,11 @@ class Tunnels(Protocol):
         self, grant: Grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
     ) -> Stream | None: ...
 
-    async def wait_for_agent(self, agent_id: int, timeout_s: float) -> bool: ...
+    def wait(self, agent_id: int, waiter: ProxyExchange) -> None: ...
+
+    def stop_waiting(self, agent_id: int, waiter: ProxyExchange) -> None: ...
+
+    def is_busy(self, agent_id: int) -> bool: ...
 
 
 class ExchangeOwner(Protocol):
@@ -82,6 +86,7 @@ class ProxyExchange:
         "_retried",
         "_stream",
         "_switched",
+        "_waiting",
         "open_ended",
     )
 
@@ -101,6 +106,7 @@ class ProxyExchange:
         self._retried = False
         self._leased = False
         self._over = False
+        self._waiting = False
         self._owed = 0
         self._body_bytes = 0
 
@@ -140,7 +146,12 @@ class ProxyExchange:
         self._end(ResetCode.CANCELLED, "the client has gone")
 
     def deadline_passed(self) -> None:
-        self._fail(errors.answer_late())
+        if not self._waiting or self._grant is None:
+            self._fail(errors.answer_late())
+        elif self._owner.tunnels.is_busy(self._grant.agent_id):
+            self._fail(errors.agent_busy())
+        else:
+            self._fail(errors.agent_not_connected())
 
     def draining(self) -> None:
         """End a watch well, so that its client comes back elsewhere; let an exec use the grace."""
@@ -216,6 +227,12 @@ class ProxyExchange:
         if not self._over:
             self._client.resume_body()
 
+    # From the line in which it waits.
+
+    def tunnel_ready(self) -> None:
+        if not self._over:
+            self._open()
+
     # From the lease.
 
     def lease_ended(self) -> None:
@@ -277,25 +294,23 @@ class ProxyExchange:
         if self._over:
             return
         if stream is None:
-            self._owner.spawn(self._guarded(self._wait_for_agent(granted)))
+            self._wait(granted)
         else:
             self._opened(stream)
 
-    async def _wait_for_agent(self, granted: Grant) -> None:
-        connected = await self._owner.tunnels.wait_for_agent(
-            granted.agent_id, self._owner.settings.agent_wait_s
-        )
-        if self._over:
-            return
-        if connected:
-            self._open()
-        else:
-            self._fail(errors.agent_not_connected())
+    def _wait(self, granted: Grant) -> None:
+        if not self._waiting:  # in line for the first time: who was asked in vain has no new time
+            self._waiting = True
+            self._client.set_deadline(self._owner.settings.agent_wait_s)
+        self._owner.tunnels.wait(granted.agent_id, self)
 
     def _opened(self, stream: Stream) -> None:
         self._stream = stream
         if not self.open_ended or self._request.upgrade:
             self._client.set_deadline(self._owner.settings.head_timeout_s + 1)
+        elif self._waiting:
+            self._client.set_deadline(NO_SUCH_DEADLINE)
+        self._waiting = False
         if self._head.has_body:
             self._client.accept_body()
         elif not self._request.upgrade:
@@ -350,6 +365,8 @@ class ProxyExchange:
             stream.reset(code, message)
         granted, self._grant = self._grant, None
         if granted is not None:
+            if self._waiting:
+                self._owner.tunnels.stop_waiting(granted.agent_id, self)
             self._owner.underway.leave(granted, open_ended=self.open_ended)
             if self._leased:
                 self._owner.leases.release(granted, self)

@@ -24,7 +24,7 @@ class KubernetesApiSettings:
     max_pending: int = 1000
     """Decisions asked for at once; one more request gets 503."""
     agent_wait_s: float = 5
-    """How long a request waits for an agent that is not connected: a restart of agentk takes less."""
+    """How long a request waits for an agent that is not connected or busy: a restart of agentk takes less."""
     head_timeout_s: float = 90
     """How long an answer that is not open-ended may take to begin; the API server itself gives up after 60."""
     max_body_bytes: int = 10 * 1024 * 1024

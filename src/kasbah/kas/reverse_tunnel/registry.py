@@ -1,21 +1,42 @@
 """Which agents can be reached through this process, and the only way to reach one.
 
 A stream is obtained with a grant and in no other way: the agent that serves a request is the agent in the grant.
-Several pods of one agent share the work: the least loaded connection is taken.
+Several pods of one agent share the work: the least loaded connection is taken. Who finds no way waits in line; whenever
+a tunnel can be used, whoever waits longest is asked first, before anybody else can take it. So nobody is overtaken,
+and who has lost interest holds nobody up.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
+from collections import OrderedDict
 from typing import Protocol
 
 from prometheus_client import Gauge
 
-from kasbah.wire.native_tunnel.engine import NativeTunnel
 from kasbah.wire.native_tunnel.stream import Stream, StreamClass, StreamHandler, StreamKind
 
 _tunnels_ready = Gauge("kasbah_kas_tunnels_ready", "Agent connections that take streams.")
+
+
+class AgentTunnel(Protocol):
+    """One pod of an agent, as a way to its API server; a `NativeTunnel` is one."""
+
+    @property
+    def can_open(self) -> bool:
+        """Whether a stream may be opened just now."""
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that are not over."""
+
+    def open_stream(
+        self, kind: StreamKind, opening: bytes, handler: StreamHandler, *, stream_class: StreamClass
+    ) -> Stream:
+        """Open a stream; only when `can_open`.
+
+        Raises:
+            PeerError: the opening cannot travel.
+        """
 
 
 class Granted(Protocol):
@@ -25,22 +46,27 @@ class Granted(Protocol):
     def agent_id(self) -> int: ...
 
 
+class Waiter(Protocol):
+    """Waits for a tunnel of an agent."""
+
+    def tunnel_ready(self) -> None:
+        """One can be used now, and by nobody else before: open a stream, or leave it to the next in line."""
+
+
 class TunnelRegistry:
     """The connected agents of this process."""
 
     def __init__(self) -> None:
-        self._tunnels: dict[int, list[NativeTunnel]] = {}
-        self._waiters: defaultdict[int, list[asyncio.Future[None]]] = defaultdict(list)
+        self._tunnels: dict[int, list[AgentTunnel]] = {}
+        self._waiters: dict[int, OrderedDict[Waiter, None]] = {}
 
-    def add(self, agent_id: int, tunnel: NativeTunnel) -> None:
-        """The tunnel takes streams from now on; whoever waits for this agent goes on."""
+    def add(self, agent_id: int, tunnel: AgentTunnel) -> None:
+        """The tunnel takes streams from now on, whenever it can."""
         self._tunnels.setdefault(agent_id, []).append(tunnel)
         _tunnels_ready.inc()
-        for waiter in self._waiters.pop(agent_id, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+        self.ready(agent_id)
 
-    def remove(self, agent_id: int, tunnel: NativeTunnel) -> None:
+    def remove(self, agent_id: int, tunnel: AgentTunnel) -> None:
         """The tunnel takes no more streams; those it has run on."""
         tunnels = self._tunnels.get(agent_id, [])
         if tunnel in tunnels:
@@ -52,6 +78,11 @@ class TunnelRegistry:
     def count(self, agent_id: int) -> int:
         """How many pods of this agent are connected here."""
         return len(self._tunnels.get(agent_id, ()))
+
+    def is_busy(self, agent_id: int) -> bool:
+        """Whether the agent is connected and everything it can carry is in use."""
+        tunnels = self._tunnels.get(agent_id, ())
+        return any(tunnel.stream_count for tunnel in tunnels) and not self._can_open(agent_id)
 
     def open_nowait(
         self, grant: Granted, opening: bytes, stream_class: StreamClass, handler: StreamHandler
@@ -69,26 +100,34 @@ class TunnelRegistry:
             return None
         return tunnel.open_stream(StreamKind.KUBERNETES_API, opening, handler, stream_class=stream_class)
 
-    async def wait_for_agent(self, agent_id: int, timeout_s: float) -> bool:
-        """Whether a tunnel of the agent takes streams, now or within the time."""
-        # One that is about to go stays in the books until its socket is closed: it is no reason to stop waiting.
-        if any(tunnel.can_open for tunnel in self._tunnels.get(agent_id, ())):
-            return True
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters[agent_id].append(waiter)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await waiter
-        except TimeoutError:
-            return False
-        finally:
-            waiting = self._waiters.get(agent_id)
-            if waiting is not None and waiter in waiting:
-                waiting.remove(waiter)
-                if not waiting:
-                    del self._waiters[agent_id]
-        return True
+    # -- the line ------------------------------------------------------------------------------------------------
+
+    def wait(self, agent_id: int, waiter: Waiter) -> None:
+        """Stand in line for a tunnel of the agent; asked once, or never."""
+        self._waiters.setdefault(agent_id, OrderedDict())[waiter] = None
+
+    def stop_waiting(self, agent_id: int, waiter: Waiter) -> None:
+        """Leave the line; harmless for who is not in it."""
+        waiters = self._waiters.get(agent_id)
+        if waiters is not None:
+            waiters.pop(waiter, None)
+            self._forget_if_empty(agent_id)
+
+    def ready(self, agent_id: int) -> None:
+        """A tunnel of the agent can be used: ask those in line, as long as that is so."""
+        waiters = self._waiters.get(agent_id)
+        while waiters and self._can_open(agent_id):
+            waiter, _ = waiters.popitem(last=False)
+            waiter.tunnel_ready()
+        self._forget_if_empty(agent_id)
+
+    def _can_open(self, agent_id: int) -> bool:
+        return any(tunnel.can_open for tunnel in self._tunnels.get(agent_id, ()))
+
+    def _forget_if_empty(self, agent_id: int) -> None:
+        if not self._waiters.get(agent_id, True):
+            del self._waiters[agent_id]
 
 
-def _load(tunnel: NativeTunnel) -> tuple[bool, int]:
+def _load(tunnel: AgentTunnel) -> tuple[bool, int]:
     return (not tunnel.can_open, tunnel.stream_count)

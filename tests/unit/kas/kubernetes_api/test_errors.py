@@ -58,6 +58,7 @@ def test_what_the_agent_says_is_short_printable_and_holds_no_secret():
     ("failure", "code"),
     [
         (errors.agent_not_connected(), 502),
+        (errors.agent_busy(), 503),
         (errors.too_many_requests(), 429),
         (errors.body_too_large(10), 413),
         (errors.opening_too_large(), 431),

@@ -173,29 +173,48 @@ def away(agent: LoopbackAgent) -> None:
     agent.connected = False
 
 
-@pytest.mark.asyncio
-async def test_an_agent_that_is_away_is_waited_for():
-    it = Scene(prepare=away, agent_wait_s=0.001)
-    await it.work()
+def test_an_agent_that_is_away_is_waited_for():
+    it = Scene(prepare=away, agent_wait_s=5)
+    assert (it.client.status, it.client.deadline_s) == (0, 5)
+    it.exchange.deadline_passed()
     assert it.client.status == 502
     assert b"Agent connection not found" in it.client.body
+    assert it.tunnels.waiting == []
 
 
-@pytest.mark.asyncio
-async def test_an_agent_that_comes_gets_the_request():
+def test_an_agent_that_is_there_and_busy_is_told_apart():
     it = Scene(prepare=away)
+    it.tunnels.busy = True
+    it.exchange.deadline_passed()
+    assert it.client.status == 503
+    assert b"all tunnels of the agent are busy" in it.client.body
+    assert b"Retry-After: 1\r\n" in it.client.lines
+
+
+@pytest.mark.parametrize(("line", "deadline_s"), [(b"GET /version", 91), (WATCH, float("inf"))])
+def test_an_agent_that_comes_gets_the_request(line, deadline_s):
+    it = Scene(line, prepare=away)
     it.tunnels.connect()
-    await it.work()
+    assert it.client.deadline_s == deadline_s
     it.stream.answer()
     assert it.client.status == 200
 
 
-@pytest.mark.asyncio
-async def test_a_client_that_leaves_while_its_agent_is_waited_for_opens_nothing():
+def test_who_was_asked_in_vain_has_no_new_time():
+    it = Scene(prepare=away, agent_wait_s=5)
+    it.client.deadline_s = 1
+    it.exchange.tunnel_ready()
+    assert (len(it.tunnels.waiting), it.client.deadline_s) == (2, 1)
+    it.exchange.deadline_passed()
+    assert it.client.status == 502
+
+
+def test_a_client_that_leaves_while_its_agent_is_waited_for_opens_nothing():
     it = Scene(prepare=away)
     it.exchange.client_gone()
-    it.tunnels.connect()
-    await it.work()
+    assert it.tunnels.waiting == []
+    it.tunnels.connected = True
+    it.exchange.tunnel_ready()
     assert it.tunnels.streams == []
     assert it.underway.total == 0
 

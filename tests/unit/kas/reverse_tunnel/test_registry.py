@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
-
-import pytest
 
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.wire.native_tunnel.frames import GoAwayCode
 from kasbah.wire.native_tunnel.stream import StreamClass
+from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair
 
 
@@ -61,28 +59,90 @@ def test_a_pod_that_left_is_forgotten():
     assert open_one(registry) is None
 
 
-@pytest.mark.asyncio
-async def test_whoever_waits_goes_on_when_the_agent_connects():
-    registry = TunnelRegistry()
-    async with asyncio.TaskGroup() as tasks:
-        waiting = [tasks.create_task(registry.wait_for_agent(7, 5)) for _ in range(3)]
-        await asyncio.sleep(0)
-        registry.add(7, TunnelPair().kas.tunnel)
-    assert [task.result() for task in waiting] == [True, True, True]
+class OneStream:
+    """A tunnel that carries one stream at a time."""
+
+    def __init__(self) -> None:
+        self.stream_count = 0
+
+    @property
+    def can_open(self) -> bool:
+        return not self.stream_count
+
+    def open_stream(self, kind, opening, handler, *, stream_class):
+        self.stream_count = 1
+        return RecordingStream()
 
 
-@pytest.mark.asyncio
-async def test_waiting_ends_with_the_time():
+class Waiting:
+    """Takes a stream when it is asked, unless it has lost interest."""
+
+    def __init__(self, registry: TunnelRegistry, *, interested: bool = True) -> None:
+        self.registry, self.interested, self.asked, self.stream = registry, interested, 0, None
+
+    def tunnel_ready(self) -> None:
+        self.asked += 1
+        if self.interested:
+            self.stream = open_one(self.registry)
+
+
+def test_whoever_waits_goes_on_when_the_agent_connects():
     registry = TunnelRegistry()
-    assert not await registry.wait_for_agent(7, 0)
+    waiting = [Waiting(registry) for _ in range(3)]
+    for waiter in waiting:
+        registry.wait(7, waiter)
+    registry.add(8, TunnelPair().kas.tunnel)
+    assert [waiter.asked for waiter in waiting] == [0, 0, 0]
     registry.add(7, TunnelPair().kas.tunnel)
-    assert await registry.wait_for_agent(7, 0)
+    assert all(waiter.stream is not None for waiter in waiting)
 
 
-@pytest.mark.asyncio
-async def test_a_tunnel_that_takes_nothing_more_is_nothing_to_wait_for():
+def test_a_tunnel_that_comes_free_goes_to_who_has_waited_longest():
+    registry, tunnel = TunnelRegistry(), OneStream()
+    registry.add(7, tunnel)
+    assert open_one(registry) is not None
+    assert open_one(registry) is None
+    waiting = [Waiting(registry) for _ in range(3)]
+    for waiter in waiting:
+        registry.wait(7, waiter)
+    for turn in range(3):
+        tunnel.stream_count = 0
+        registry.ready(7)
+        assert [waiter.asked for waiter in waiting] == [int(place <= turn) for place in range(3)]
+    assert open_one(registry) is None
+
+
+def test_who_has_lost_interest_holds_nobody_up():
+    registry = TunnelRegistry()
+    gone, bored, patient = Waiting(registry), Waiting(registry, interested=False), Waiting(registry)
+    for waiter in (gone, bored, patient):
+        registry.wait(7, waiter)
+    registry.stop_waiting(7, gone)
+    registry.stop_waiting(7, gone)
+    registry.stop_waiting(8, gone)
+    registry.add(7, OneStream())
+    assert (gone.asked, bored.asked, patient.asked) == (0, 1, 1)
+    assert patient.stream is not None
+
+
+def test_a_tunnel_that_takes_nothing_more_is_nothing_to_wait_for():
     registry, leaving = TunnelRegistry(), TunnelPair()
     registry.add(7, leaving.kas.tunnel)
     leaving.kas.tunnel.connection_lost("a broken frame")
+    waiter = Waiting(registry)
+    registry.wait(7, waiter)
+    registry.ready(7)
     assert open_one(registry) is None
-    assert not await registry.wait_for_agent(7, 0)
+    assert waiter.asked == 0
+    assert not registry.is_busy(7)
+
+
+def test_an_agent_is_busy_when_all_it_has_is_in_use():
+    registry, tunnel = TunnelRegistry(), OneStream()
+    assert not registry.is_busy(7)
+    registry.add(7, tunnel)
+    assert not registry.is_busy(7)
+    open_one(registry)
+    assert registry.is_busy(7)
+    registry.add(7, TunnelPair().kas.tunnel)
+    assert not registry.is_busy(7)
