@@ -29,6 +29,10 @@ class FileTooLargeError(UserError):
     """The file is larger than the caller takes."""
 
 
+class TooManyFilesError(UserError):
+    """There are more files than one list holds."""
+
+
 class GitFailedError(PeerError):
     """git itself failed: a broken repository, a full disk, or it ran out of a limit."""
 

@@ -56,7 +56,7 @@ def head_blocking(path: Path) -> RepositoryHead:
     Raises:
         GitFailedError: the repository is damaged.
     """
-    repository = _open(path)
+    repository = open_blocking(path)
     try:
         target = repository.lookup_reference("HEAD").target
         branch = str(target).removeprefix("refs/heads/")
@@ -69,18 +69,18 @@ def head_blocking(path: Path) -> RepositoryHead:
 def list_branches_blocking(path: Path) -> list[str]:
     """The names of all branches, in order."""
     prefix = b"refs/heads/"
-    refs = sorted(ref for ref in _open(path).raw_listall_references() if ref.startswith(prefix))
+    refs = sorted(ref for ref in open_blocking(path).raw_listall_references() if ref.startswith(prefix))
     return [ref.removeprefix(prefix).decode(errors="surrogateescape") for ref in refs]
 
 
 def count_refs_blocking(path: Path) -> int:
     """How many refs the repository has."""
-    return len(_open(path).raw_listall_references())
+    return len(open_blocking(path).raw_listall_references())
 
 
 def resolve_blocking(path: Path, refs: Iterable[bytes]) -> dict[bytes, str]:
     """What each of these refs points at; absent ones, and those that libgit2 cannot name, are left out."""
-    repository = _open(path)
+    repository = open_blocking(path)
     found: dict[bytes, str] = {}
     for ref in refs:
         try:
@@ -88,6 +88,25 @@ def resolve_blocking(path: Path, refs: Iterable[bytes]) -> dict[bytes, str]:
         except (KeyError, ValueError, pygit2.GitError):
             continue
     return found
+
+
+def find_commit_blocking(path: Path, ref: str) -> str | None:
+    """The commit that a whole ref's name (`refs/heads/main`) stands for, through tags of tags; None when absent.
+
+    Raises:
+        GitFailedError: the repository is damaged.
+    """
+    repository = open_blocking(path)
+    try:
+        return str(repository.lookup_reference(ref).peel(pygit2.Commit).id)
+    except (KeyError, ValueError, pygit2.GitError):
+        return None
+
+
+def has_commit_blocking(path: Path, commit_id: str) -> bool:
+    """Whether this is the full id of a commit of the repository."""
+    repository = open_blocking(path)
+    return bool(_OBJECT_ID.fullmatch(commit_id)) and isinstance(repository.get(commit_id), pygit2.Commit)
 
 
 def read_file_blocking(path: Path, commit_id: str, file: str, *, max_bytes: int) -> bytes:
@@ -100,10 +119,10 @@ def read_file_blocking(path: Path, commit_id: str, file: str, *, max_bytes: int)
         FileTooLargeError: more than `max_bytes`.
         GitFailedError: the repository is damaged.
     """
-    repository = _open(path)
+    repository = open_blocking(path)
     shown = file[:_SHOWN]
     try:
-        blob_id = _find_blob(repository, _tree_of(repository, commit_id), file)
+        blob_id = _find_blob(repository, tree_of(repository, commit_id), file)
         _, size = repository.odb.read_header(blob_id)
         if size > max_bytes:
             raise FileTooLargeError(f"{shown!r} has {size} bytes; at most {max_bytes} are taken")
@@ -113,14 +132,24 @@ def read_file_blocking(path: Path, commit_id: str, file: str, *, max_bytes: int)
     return content
 
 
-def _open(path: Path) -> pygit2.Repository:
+def open_blocking(path: Path) -> pygit2.Repository:
+    """The repository at exactly this path.
+
+    Raises:
+        GitFailedError: it is damaged or not there.
+    """
     try:
         return pygit2.Repository(str(path), _FLAGS)
     except pygit2.GitError as error:
         raise GitFailedError("the repository cannot be opened") from error
 
 
-def _tree_of(repository: pygit2.Repository, commit_id: str) -> pygit2.Oid:
+def tree_of(repository: pygit2.Repository, commit_id: str) -> pygit2.Oid:
+    """The commit's top directory.
+
+    Raises:
+        CommitNotFoundError: this is no commit's full id.
+    """
     commit: object = repository.get(commit_id) if _OBJECT_ID.fullmatch(commit_id) else None
     if not isinstance(commit, pygit2.Commit):
         raise CommitNotFoundError(f"{commit_id[:64]!r} is not a commit of this repository; give its full id")
@@ -128,7 +157,7 @@ def _tree_of(repository: pygit2.Repository, commit_id: str) -> pygit2.Oid:
 
 
 def _find_blob(repository: pygit2.Repository, tree_id: pygit2.Oid, file: str) -> pygit2.Oid:
-    *directories, name = _split(file)
+    *directories, name = split_path(file)
     for directory in directories:
         entry = _entry(repository, tree_id, directory, file)
         if entry.filemode != FileMode.TREE:
@@ -140,18 +169,32 @@ def _find_blob(repository: pygit2.Repository, tree_id: pygit2.Oid, file: str) ->
     return entry.id
 
 
-def _split(file: str) -> list[str]:
+def split_path(file: str) -> list[str]:
+    """The names on the way to a file.
+
+    Raises:
+        FileNotFoundInCommitError: no repository has such a path.
+    """
     parts = file.split("/")
     if len(parts) > MAX_DEPTH or any(part in {"", ".", ".."} or "\0" in part for part in parts):
         raise FileNotFoundInCommitError(f"{file[:_SHOWN]!r} is not a path within a repository")
     return parts
 
 
-def _entry(repository: pygit2.Repository, tree_id: pygit2.Oid, name: str, file: str) -> pygit2.Object:
+def load_tree(repository: pygit2.Repository, tree_id: pygit2.Oid, shown: str) -> pygit2.Tree:
+    """One directory, for whoever asked for `shown`.
+
+    Raises:
+        FileTooLargeError: it has too many entries.
+    """
     _, size = repository.odb.read_header(tree_id)
     if size > _MAX_TREE_BYTES:
-        raise FileTooLargeError(f"a directory of {file[:_SHOWN]!r} has too many entries to be read")
-    tree = repository[tree_id].peel(pygit2.Tree)
+        raise FileTooLargeError(f"a directory of {shown[:_SHOWN]!r} has too many entries to be read")
+    return repository[tree_id].peel(pygit2.Tree)
+
+
+def _entry(repository: pygit2.Repository, tree_id: pygit2.Oid, name: str, file: str) -> pygit2.Object:
+    tree = load_tree(repository, tree_id, file)
     if name not in tree:
         raise FileNotFoundInCommitError(f"the commit has no file {file[:_SHOWN]!r}")
     return tree[name]

@@ -22,6 +22,8 @@ ROUTES = [
     ("POST", "/internal/kubernetes/authorize_proxy_user"),
     ("POST", "/internal/kubernetes/usage_metrics"),
     ("GET", "/internal/kubernetes/repository_head?project_id=1"),
+    ("GET", "/internal/kubernetes/repository_ref?project_id=1"),
+    ("GET", "/internal/kubernetes/repository_tree?project_id=1&commit_id=a"),
     ("GET", "/internal/kubernetes/repository_file?project_id=1&commit_id=a&path=p&max_bytes=1"),
 ]
 NOT_KAS = '{"message":"KAS JWT authentication invalid"}'
@@ -138,6 +140,31 @@ async def test_project_info_hides_what_is_not_the_agents(world: World):
     assert hidden.text == '{"message":"404 Not Found"}'
     shown = (await kas.get(f"/internal/kubernetes/project_info?id={public}")).json()
     assert list(shown) == ["project_id", "gitaly_info", "gitaly_repository", "default_branch"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "starboard_vulnerability"),
+        ("POST", "starboard_vulnerability/scan_result"),
+        ("GET", "starboard_vulnerability/policies_configuration"),
+        ("POST", "remote_development/reconcile"),
+        ("GET", "..%2f..%2fagent_info"),
+        ("GET", ""),
+    ],
+)
+async def test_modules_that_are_not_ours_are_not_found(world: World, method, path):
+    project = await world.project("fleet")
+    kas = world.kas_for((await world.agent_token(project, await world.agent(project)))["token"])
+    answer = await kas.request(method, f"/internal/kubernetes/modules/{path}")
+    assert (answer.status_code, answer.text) == (404, '{"error":"404 Not Found"}')
+
+
+async def test_project_access_needs_a_good_token(world: World):
+    await world.project("fleet", visibility="public")
+    for route in ("project_info", "verify_project_access"):
+        answer = await world.kas_for("glagent-wrong").get(f"/internal/kubernetes/{route}?id=1")
+        assert (answer.status_code, answer.text) == (401, '{"message":"401 Unauthorized"}')
 
 
 async def proxy(world: World, agent: int, key: str) -> tuple[int, str]:

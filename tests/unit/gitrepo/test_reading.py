@@ -125,6 +125,33 @@ def test_refs_are_listed_counted_and_resolved(path, commit):
     assert found == {b"refs/tags/v1": commit}
 
 
+def test_a_ref_stands_for_its_commit_through_tags_of_tags(path, commit):
+    git = pygit2.Repository(str(path))
+    inner = git.create_tag("v1", commit, pygit2.enums.ObjectType.COMMIT, AUTHOR, "one")
+    git.create_tag("v1.0", inner, pygit2.enums.ObjectType.TAG, AUTHOR, "the same")
+    git.create_tag("tree", git[commit].tree_id, pygit2.enums.ObjectType.TREE, AUTHOR, "no commit")
+    for ref in ("refs/heads/main", "refs/tags/v1", "refs/tags/v1.0"):
+        assert reading.find_commit_blocking(path, ref) == commit
+    for ref in (
+        "refs/heads/absent",
+        "main",
+        commit,
+        "refs/tags/tree",
+        "refs/heads/a..b",
+        "refs/heads/\0",
+        "",
+    ):
+        assert reading.find_commit_blocking(path, ref) is None
+
+
+def test_a_commit_is_known_by_its_full_id(path, commit):
+    tree = str(pygit2.Repository(str(path))[commit].tree_id)
+    known = [
+        reading.has_commit_blocking(path, one) for one in (commit, commit[:39], tree, "1" * 40, "main", "")
+    ]
+    assert known == [True, False, False, False, False, False]
+
+
 def test_the_machines_own_git_configuration_is_not_asked():
     reading.isolate()
     assert {pygit2.settings.search_path[level] for level in reading._FOREIGN_CONFIGURATION} == {

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import structlog
 
-from kasbah.gitrepo import durability, reading, repository
+from kasbah.gitrepo import durability, listing, reading, repository
 from kasbah.gitrepo.branch_name import is_branch_name
 from kasbah.gitrepo.errors import GitFailedError
+from kasbah.gitrepo.listing import ListedFile
 from kasbah.gitrepo.reading import RepositoryHead
 from kasbah.gitrepo.settings import GitSettings
 from kasbah.hub.errors import RepositoryUnavailableError
@@ -66,6 +67,21 @@ class RepositoryStore:
         """A regular file of a commit; see `reading.read_file_blocking` for the refusals."""
         path = self.path(project_id)
         return await asyncio.to_thread(reading.read_file_blocking, path, commit_id, file, max_bytes=max_bytes)
+
+    async def find_commit(self, project_id: int, ref: str) -> str | None:
+        """The commit a ref's whole name stands for; None when there is no such ref."""
+        return await asyncio.to_thread(reading.find_commit_blocking, self.path(project_id), ref)
+
+    async def has_commit(self, project_id: int, commit_id: str) -> bool:
+        """Whether this is the full id of a commit of the repository."""
+        return await asyncio.to_thread(reading.has_commit_blocking, self.path(project_id), commit_id)
+
+    async def list_files(
+        self, project_id: int, commit_id: str, directory: str, *, depth: int
+    ) -> list[ListedFile]:
+        """The files below a directory of a commit; see `listing.list_files_blocking` for the refusals."""
+        path = self.path(project_id)
+        return await asyncio.to_thread(listing.list_files_blocking, path, commit_id, directory, depth=depth)
 
     async def count_refs(self, project_id: int) -> int:
         return await asyncio.to_thread(reading.count_refs_blocking, self.path(project_id))
