@@ -210,5 +210,5 @@ def _routes(areas: _Areas, clock: Clock) -> list[Route[Any]]:
             areas.agents, areas.agent_tokens, areas.agent_access, areas.accounts, areas.projects
         ).routes(),
         *repositories_internal.routes(areas.repositories, areas.projects),
-        *UsageInternal(areas.database).routes(),
+        *UsageInternal(areas.database, clock).routes(),
     ]

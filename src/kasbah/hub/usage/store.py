@@ -1,13 +1,14 @@
-"""Usage counters in SQL: sums by name, and the distinct ids seen by name."""
+"""Usage counters in SQL: sums by name, the distinct ids seen by name, and which reports were counted already."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.database import metadata
+from kasbah.hub.database import UtcDateTime, metadata
 
 counters = sa.Table(
     "usage_counters",
@@ -22,6 +23,26 @@ uniques = sa.Table(
     sa.Column("name", sa.String(100), primary_key=True),
     sa.Column("value", sa.BigInteger(), primary_key=True, autoincrement=False),
 )
+
+reports = sa.Table(
+    "usage_reports",
+    metadata,
+    sa.Column("report_id", sa.String(64), primary_key=True),
+    sa.Column("counted_at", UtcDateTime(), nullable=False, index=True),
+)
+
+
+async def first_time(connection: AsyncConnection, report_id: str, now: datetime) -> bool:
+    """Remember the report; whether it was unknown. Two transactions at once with one id: the second is refused."""
+    known = await connection.scalar(sa.select(reports.c.report_id).where(reports.c.report_id == report_id))
+    if known is None:
+        await connection.execute(reports.insert().values(report_id=report_id, counted_at=now))
+    return known is None
+
+
+async def forget_reports(connection: AsyncConnection, before: datetime) -> None:
+    """Forget those counted before that moment: nobody sends them again."""
+    await connection.execute(reports.delete().where(reports.c.counted_at < before))
 
 
 async def increase(connection: AsyncConnection, increments: Mapping[str, int]) -> None:
