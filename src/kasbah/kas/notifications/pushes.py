@@ -8,7 +8,7 @@ kept for the next wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -44,16 +44,41 @@ class PushWatch:
         return True
 
 
+class PathsWatch:
+    """One waiter's view of several projects; holds at most one notice of each."""
+
+    def __init__(self) -> None:
+        self._pushed: dict[str, None] = {}
+        self._any = asyncio.Event()
+
+    def notify(self, full_path: str) -> None:
+        """There was a push to this project."""
+        self._pushed[full_path] = None
+        self._any.set()
+
+    async def next(self) -> str:
+        """The full path of the project that waits longest since its push."""
+        await self._any.wait()
+        full_path = next(iter(self._pushed))
+        del self._pushed[full_path]
+        if not self._pushed:
+            self._any.clear()
+        return full_path
+
+
 class GitPushes:
     """Fans push notices out; what the Git side calls, and what waiting calls subscribe to."""
 
     def __init__(self) -> None:
         self._watches: dict[int, set[PushWatch]] = {}
+        self._path_watches: dict[str, set[PathsWatch]] = {}
 
     async def git_push(self, event: PushEvent) -> None:
         """Wake everybody who watches the project; never waits for them."""
         for watch in self._watches.get(event.project_id, ()):
             watch.notify()
+        for paths_watch in self._path_watches.get(event.full_path, ()):
+            paths_watch.notify(event.full_path)
 
     @contextmanager
     def watch(self, project_id: int) -> Iterator[PushWatch]:
@@ -67,3 +92,18 @@ class GitPushes:
             watches.discard(watch)
             if not watches:
                 del self._watches[project_id]
+
+    @contextmanager
+    def watch_paths(self, full_paths: Collection[str]) -> Iterator[PathsWatch]:
+        """Pushes to these projects, by full path as it is stored, from now on, for the length of the block."""
+        watch = PathsWatch()
+        for full_path in full_paths:
+            self._path_watches.setdefault(full_path, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            for full_path in full_paths:
+                watches = self._path_watches.get(full_path, set())
+                watches.discard(watch)
+                if not watches:
+                    self._path_watches.pop(full_path, None)

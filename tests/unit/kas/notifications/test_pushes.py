@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -42,3 +43,25 @@ async def test_nothing_is_left_of_a_watch_that_ended():
         pass
     await pushes.git_push(Push(1))
     assert pushes._watches == {}
+
+
+@pytest.mark.asyncio
+async def test_several_projects_are_watched_by_path_and_each_is_told_once():
+    pushes = GitPushes()
+    with pushes.watch_paths(["a/b", "c/d"]) as watch, pushes.watch_paths(["e/f"]) as other:
+        for path in ("c/d", "a/b", "c/d", "A/B", "g/h"):
+            await pushes.git_push(Push(1, path))
+        assert [await watch.next(), await watch.next()] == ["c/d", "a/b"]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await watch.next()
+        await pushes.git_push(Push(3, "e/f"))
+        assert await other.next() == "e/f"
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_left_of_paths_that_are_not_watched_any_more():
+    pushes = GitPushes()
+    with pushes.watch_paths(["a/b", "c/d", "a/b"]), pushes.watch_paths(["a/b"]):
+        pass
+    assert pushes._path_watches == {}
