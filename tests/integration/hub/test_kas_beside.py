@@ -66,7 +66,7 @@ async def test_kas_hears_each_refusal_as_its_own_error(world: World):
 
 
 async def test_kas_reports_usage(world: World):
-    await hub_client(world).usage_metrics(UsageMetrics(counters={"k8s_api_proxy_request": 1}))
+    await hub_client(world).usage_metrics(UsageMetrics(report_id="a", counters={"k8s_api_proxy_request": 1}))
 
 
 async def test_a_push_reaches_kas_and_its_file_is_read(world: World, tmp_path: Path):

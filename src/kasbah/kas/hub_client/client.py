@@ -1,7 +1,7 @@
 """The calls kas makes to the Git side; only complete answers are believed.
 
 `agent_info` is remembered for a few seconds, so that a storm of reconnecting agents is no storm for the Git side; a
-revoked token works at most `AGENT_INFO_TTL_S` longer, or not at all where `fresh` is asked for. Nothing else is
+revoked token works at most `agent_info_ttl_s` longer, or not at all where `fresh` is asked for. Nothing else is
 remembered here.
 """
 
@@ -28,11 +28,11 @@ from kasbah.kas.hub_client.errors import (
 from kasbah.kas.hub_client.exchange import RETRY, Answer, Exchange, Question
 from kasbah.kas.hub_client.expiring import ExpiringCache
 from kasbah.kas.hub_client.records import AgentInfo, ProxyUser, RepositoryHead, UsageMetrics
+from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kit.backoff import BackoffSettings
 from kasbah.kit.secrets import Secret, fingerprint
+from kasbah.kit.token_bucket import TokenBucket
 
-AGENT_INFO_TTL_S: Final = 5.0
-AGENT_INFO_REFUSED_TTL_S: Final = 2.0
 _MAX_REMEMBERED_TOKENS: Final = 10_000
 _PREFIX: Final = "/api/v4/internal/kubernetes/"
 _FILE_NOT_FOUND: Final = "404 File Not Found"
@@ -54,6 +54,7 @@ class HubClient:
         clock: seconds since 1970, for the JWT.
         elapsed: seconds since whenever: what is remembered must die in time though somebody sets the clock back.
         retry: how idempotent calls are tried again within their deadlines.
+        settings: how often the Git side is asked, and for how long its answers are remembered.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class HubClient:
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = time.monotonic,
         retry: BackoffSettings = RETRY,
+        settings: HubClientSettings | None = None,
     ) -> None:
-        self._exchange = Exchange(http, secret, clock, retry)
+        self._settings = settings or HubClientSettings()
+        turns = TokenBucket(self._settings.calls_per_s, self._settings.calls_at_once)
+        self._exchange = Exchange(http, secret, clock, retry, turns)
         self._agents = ExpiringCache[str, AgentInfo | HubError](elapsed, _MAX_REMEMBERED_TOKENS)
 
     async def agent_info(self, token: Secret, *, fresh: bool = False) -> AgentInfo:
@@ -95,11 +99,11 @@ class HubClient:
         answer = await self._exchange.ask(_get("agent_info", headers=headers))
         if answer.status == 200:
             info = answers.decode(answer.body, answers.AgentInfoAnswer, "agent_info").record()
-            self._agents.put(key, info, AGENT_INFO_TTL_S)
+            self._agents.put(key, info, self._settings.agent_info_ttl_s)
             return info
         refusal = _refusal(answer, "agent_info")
         if not isinstance(refusal, HubContractError):
-            self._agents.put(key, refusal, AGENT_INFO_REFUSED_TTL_S)
+            self._agents.put(key, refusal, self._settings.agent_info_refused_ttl_s)
         return refusal
 
     async def authorize_proxy_user(self, agent_id: int, token: Secret) -> ProxyUser:
@@ -183,7 +187,7 @@ class HubClient:
         return answer.body
 
     async def usage_metrics(self, metrics: UsageMetrics) -> None:
-        """Add to the Git side's counters. Asked once: twice would count twice.
+        """Add to the Git side's counters. Asked once: whoever asks again knows by the id that it is the same.
 
         Raises:
             HubError: it is not known whether they were added.

@@ -18,6 +18,7 @@ from kasbah import __version__
 from kasbah.kas.hub_client import jwt
 from kasbah.kas.hub_client.errors import HubContractError, HubUnavailableError
 from kasbah.kit.backoff import Backoff, BackoffSettings
+from kasbah.kit.token_bucket import TokenBucket
 
 RETRY: Final = BackoffSettings(initial_s=0.1, maximum_s=30, reset_s=60)
 MAX_RETRIES: Final = 4
@@ -56,11 +57,17 @@ class Exchange:
     """Asks over a client whose base URL is the Git side's address; its path is kept as a prefix."""
 
     def __init__(
-        self, http: httpx2.AsyncClient, secret: bytes, clock: Callable[[], float], retry: BackoffSettings
+        self,
+        http: httpx2.AsyncClient,
+        secret: bytes,
+        clock: Callable[[], float],
+        retry: BackoffSettings,
+        turns: TokenBucket,
     ) -> None:
         self._http = http
         self._jwt = jwt.KasJwt(secret, clock)
         self._retry = retry
+        self._turns = turns
 
     async def ask(self, question: Question) -> Answer:
         """The answer, whatever its status but the ones that mean "later".
@@ -88,6 +95,7 @@ class Exchange:
         return await self._ask_once(question)
 
     async def _ask_once(self, question: Question) -> Answer:
+        await self._wait_for_turn(question)
         try:
             response = await self._http.send(self._request(question), stream=True, follow_redirects=False)
             try:
@@ -101,6 +109,15 @@ class Exchange:
         if response.status_code in _LATER:
             raise HubUnavailableError(f"{question.method} {question.path} answered {response.status_code}")
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
+
+    async def _wait_for_turn(self, question: Question) -> None:
+        wait_s = self._turns.take(asyncio.get_running_loop().time(), question.deadline_s)
+        if wait_s is None:
+            raise HubUnavailableError(
+                f"{question.method} {question.path} was not asked: there are too many calls (api_rate_limit)"
+            )
+        if wait_s:
+            await asyncio.sleep(wait_s)
 
     def _request(self, question: Question) -> httpx2.Request:
         headers = {

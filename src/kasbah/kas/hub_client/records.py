@@ -62,6 +62,8 @@ class RepositoryHead(msgspec.Struct, frozen=True, kw_only=True):
 class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """What happened since the last report, by GitLab's counter names."""
 
+    report_id: str
+    """Ours: the same report, sent again, has the same id. GitLab ignores it."""
     counters: dict[str, int] = {}
     unique_counters: dict[str, list[int]] = {}
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from kasbah.kas.hub_client import errors
-from kasbah.kas.hub_client.client import AGENT_INFO_TTL_S, HubClient
+from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.records import (
     AccessAsAgent,
     AccessAsUser,
@@ -19,6 +19,7 @@ from kasbah.kas.hub_client.records import (
     RolesAt,
     UsageMetrics,
 )
+from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kit.backoff import BackoffSettings
 from kasbah.kit.secrets import Secret
 from tests.doubles.fake_hub import COMMIT, SECRET, FakeHub, agent_info, json_answer, proxy_user
@@ -62,7 +63,7 @@ async def test_an_agent_is_remembered_for_a_few_seconds():
     await client.agent_info(TOKEN)
     await client.agent_info(TOKEN)
     assert len(hub.requests) == 1
-    clock.now += AGENT_INFO_TTL_S
+    clock.now += HubClientSettings().agent_info_ttl_s
     await client.agent_info(TOKEN)
     assert len(hub.requests) == 2
 
@@ -73,7 +74,7 @@ async def test_a_clock_that_is_set_back_lets_nobody_live_longer():
     client = HubClient(hub.client(), SECRET, clock=wall, elapsed=elapsed, retry=AT_ONCE)
     await client.agent_info(TOKEN)
     wall.now -= 3600
-    elapsed.now += AGENT_INFO_TTL_S
+    elapsed.now += HubClientSettings().agent_info_ttl_s
     await client.agent_info(TOKEN)
     assert len(hub.requests) == 2
 
@@ -253,14 +254,14 @@ async def test_an_idempotent_question_is_asked_again():
 
 
 @pytest.mark.asyncio
-async def test_counters_are_sent_once_because_twice_would_count_twice():
+async def test_counters_are_sent_once_and_whoever_sends_them_again_says_so():
     hub = FakeHub()
     hub.answer_with("usage_metrics", httpx2.Response(503))
-    metrics = UsageMetrics(counters={"k8s_api_proxy_request": 3})
+    metrics = UsageMetrics(report_id="a", counters={"k8s_api_proxy_request": 3})
     with pytest.raises(errors.HubUnavailableError):
         await client_of(hub).usage_metrics(metrics)
     assert [msgspec.json.decode(request.content) for request in hub.requests] == [
-        {"counters": {"k8s_api_proxy_request": 3}, "unique_counters": {}}
+        {"report_id": "a", "counters": {"k8s_api_proxy_request": 3}, "unique_counters": {}}
     ]
     await client_of(hub).usage_metrics(metrics)
 
