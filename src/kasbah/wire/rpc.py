@@ -11,13 +11,14 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from kasbah.errors import PeerError
 
 _PREFIX = struct.Struct("!BI")
+PREFIX_SIZE = _PREFIX.size
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 RESET_CODE_BASE = 1000
 """On the native tunnel a status other than OK ends the stream with this much added to make a reset code."""
@@ -99,7 +100,7 @@ class Call(Protocol):
         """End the call at once, queued messages dropped: the answerer with this status, the caller by giving up."""
 
     def consumed(self, size: int) -> None:
-        """That many bytes of received messages have left this room, so as many more may come."""
+        """One received message, of that many bytes, has left this room: as much more may come. Said of each message."""
 
 
 class CallHandler(Protocol):
@@ -118,29 +119,56 @@ class CallHandler(Protocol):
         """After a `send` that answered False: go on."""
 
 
+class _Nobody:
+    """Hears nothing."""
+
+    def message_received(self, message: bytes) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def failed(self, code: StatusCode, message: str) -> None: ...
+
+    def writable(self) -> None: ...
+
+
+NOBODY: Final[CallHandler] = _Nobody()
+"""The handler of a call that has none yet, or none any more."""
+
+
 def encode_message(message: Message) -> bytes:
     """The message with gRPC's five-byte prefix."""
-    body = message.SerializeToString()
-    return _PREFIX.pack(0, len(body)) + body
+    return prefixed(message.SerializeToString())
 
 
-class MessageReader(Generic[Resp]):
-    """Cuts a byte stream into messages of one type; holds at most one message."""
+def prefixed(message: bytes) -> bytes:
+    """A serialized message with gRPC's five-byte prefix."""
+    return _PREFIX.pack(0, len(message)) + message
 
-    def __init__(self, message_type: type[Resp], max_bytes: int = MAX_MESSAGE_BYTES) -> None:
-        self._type = message_type
+
+class MessageReader:
+    """Cuts a byte stream into serialized messages; holds at most one.
+
+    Attributes:
+        is_empty: whether nothing of a next message has come.
+    """
+
+    def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
 
-    def receive(self, data: bytes) -> list[Resp]:
-        """The messages that this data completes.
+    @property
+    def is_empty(self) -> bool:
+        return not self._buffer
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """The messages that this data completes, without their prefixes.
 
         Raises:
-            RpcError: a message is compressed, too long, or not of the type.
+            RpcError: a message is compressed or too long.
         """
         self._buffer += data
-        messages: list[Resp] = []
-        while len(self._buffer) >= _PREFIX.size:
+        messages: list[bytes] = []
+        while len(self._buffer) >= PREFIX_SIZE:
             compressed, length = _PREFIX.unpack_from(self._buffer)
             if compressed:
                 raise RpcError(StatusCode.UNIMPLEMENTED, "compressed messages are not accepted here")
@@ -149,14 +177,9 @@ class MessageReader(Generic[Resp]):
                     StatusCode.RESOURCE_EXHAUSTED,
                     f"a message of {length} bytes is over the limit of {self._max_bytes}",
                 )
-            end = _PREFIX.size + length
+            end = PREFIX_SIZE + length
             if len(self._buffer) < end:
                 break
-            try:
-                messages.append(self._type.FromString(bytes(self._buffer[_PREFIX.size : end])))
-            except DecodeError as error:
-                raise RpcError(
-                    StatusCode.INVALID_ARGUMENT, f"not a {self._type.__name__}: {error}"
-                ) from error
+            messages.append(bytes(self._buffer[PREFIX_SIZE:end]))
             del self._buffer[:end]
         return messages

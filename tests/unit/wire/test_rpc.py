@@ -12,26 +12,30 @@ REQUEST = REGISTER.request(pod_id=12345)
 
 def test_messages_come_out_whole_however_they_are_cut():
     data = encode_message(REQUEST) * 3
-    reader = MessageReader(REGISTER.request)
+    reader = MessageReader()
     messages = [m for i in range(len(data)) for m in reader.receive(data[i : i + 1])]
-    assert messages == [REQUEST] * 3
+    assert [REGISTER.request.FromString(m) for m in messages] == [REQUEST] * 3
 
 
 def test_an_empty_message_is_a_message():
-    assert MessageReader(REGISTER.response).receive(b"\0\0\0\0\0") == [REGISTER.response()]
+    assert MessageReader().receive(b"\0\0\0\0\0") == [b""]
+
+
+def test_a_reader_knows_whether_it_stands_between_two_messages():
+    reader = MessageReader()
+    reader.receive(b"\0\0\0\0\1")
+    assert not reader.is_empty
+    reader.receive(b"x")
+    assert reader.is_empty
 
 
 @pytest.mark.parametrize(
     ("data", "code"),
-    [
-        (b"\1\0\0\0\0", StatusCode.UNIMPLEMENTED),
-        (b"\0\xff\xff\xff\xff", StatusCode.RESOURCE_EXHAUSTED),
-        (b"\0\0\0\0\1\xff", StatusCode.INVALID_ARGUMENT),
-    ],
+    [(b"\1\0\0\0\0", StatusCode.UNIMPLEMENTED), (b"\0\xff\xff\xff\xff", StatusCode.RESOURCE_EXHAUSTED)],
 )
 def test_what_is_not_a_message_has_a_status(data: bytes, code: StatusCode):
     with pytest.raises(RpcError) as caught:
-        MessageReader(REGISTER.request).receive(data)
+        MessageReader().receive(data)
     assert caught.value.code is code
 
 

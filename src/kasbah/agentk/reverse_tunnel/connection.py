@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 from kasbah.errors import PeerError
+from kasbah.wire.native_tunnel.calls import open_call
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.rpc import Call, CallHandler, Metadata
 
 StreamAcceptor = Callable[[StreamKind, bytes, Stream], StreamHandler]
 """Given what a stream opens, its opening and the stream: who handles it. It may answer or reset at once."""
@@ -45,6 +47,14 @@ class KasConnection(TunnelConnection, asyncio.Protocol):
         self.hello = hello
         if not self.admitted.done():
             self.admitted.set_result(hello)
+
+    def open_call(self, path: str, handler: CallHandler, metadata: Metadata = ()) -> Call:  # noqa: ARG002 - not carried
+        """Make a call to kas.
+
+        Raises:
+            RpcError: UNAVAILABLE: no new streams can be opened here.
+        """
+        return open_call(self.tunnel, path, handler)
 
     def stream_opened(self, kind: StreamKind, opening: bytes, stream: TunnelStream) -> StreamHandler:
         return self._acceptor(kind, opening, stream)

@@ -16,13 +16,12 @@ from prometheus_client import Counter, Gauge
 
 from kasbah.agentk.reverse_tunnel.connection import KasConnection, StreamAcceptor
 from kasbah.agentk.reverse_tunnel.dial import dial, tls_context
-from kasbah.agentk.reverse_tunnel.rpc_client import TunnelRpcClient
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.errors import PeerError
 from kasbah.kit.backoff import TUNNEL
 from kasbah.kit.secrets import Secret
 from kasbah.kit.tasks import keep_trying
-from kasbah.wire.native_tunnel.engine import NativeTunnel
+from kasbah.rpc.client import CallClient
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
 from kasbah.wire.rpc import RpcError, StatusCode
 
@@ -71,7 +70,7 @@ class ReverseTunnel:
         self._current: KasConnection | None = None
         self._up = asyncio.Event()
         self._draining = False
-        self.rpc = TunnelRpcClient(self._wait_for_tunnel)
+        self.rpc = CallClient(self._wait_for_connection)
         self._known_agent_id: int | None = None
 
     @property
@@ -169,8 +168,8 @@ class ReverseTunnel:
                 else:
                     connection.tick(now)
 
-    async def _wait_for_tunnel(self) -> NativeTunnel:
-        """The tunnel that takes streams, once there is one.
+    async def _wait_for_connection(self) -> KasConnection:
+        """The connection that takes calls, once there is one.
 
         Raises:
             RpcError: none came up within 20 seconds.
@@ -181,4 +180,4 @@ class ReverseTunnel:
                     await self._up.wait()
         except TimeoutError as error:
             raise RpcError(StatusCode.UNAVAILABLE, "there is no tunnel to kas") from error
-        return self._current.tunnel
+        return self._current

@@ -35,8 +35,9 @@ from kasbah.kas.hub_client.errors import (
 )
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.notifications.pushes import GitPushes
-from kasbah.kas.reverse_tunnel.call import AgentCall, Service
+from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kit.backoff import Backoff
+from kasbah.rpc.server import Service
 from kasbah.wire.methods import GET_CONFIGURATION
 from kasbah.wire.pb.gitlab.agent.agent_configuration.rpc.rpc_pb2 import (
     ConfigurationRequest,
@@ -173,7 +174,7 @@ class AgentConfigurationService:
         return delay_s
 
 
-def services(hub: HubClient, pushes: GitPushes, tracker: AgentTracker, settings: Settings) -> list[Service]:
+def services(hub: HubClient, pushes: GitPushes, tracker: AgentTracker, settings: Settings) -> list[Service[AgentCall]]:
     """The calls this feature answers."""
     service = AgentConfigurationService(hub, pushes, tracker, settings)
     return [(GET_CONFIGURATION, service.get_configuration)]

@@ -6,7 +6,8 @@ import structlog
 
 from kasbah.kas.agent_tracker import meta
 from kasbah.kas.agent_tracker.tracker import AgentTracker, TrackerUnavailableError
-from kasbah.kas.reverse_tunnel.call import AgentCall, Service
+from kasbah.kas.reverse_tunnel.call import AgentCall
+from kasbah.rpc.server import Service
 from kasbah.wire.methods import REGISTER, UNREGISTER
 from kasbah.wire.pb.gitlab.agent.agent_registrar.rpc.rpc_pb2 import (
     RegisterRequest,
@@ -44,7 +45,7 @@ class AgentRegistrar:
         return UnregisterResponse()
 
 
-def services(tracker: AgentTracker) -> list[Service]:
+def services(tracker: AgentTracker) -> list[Service[AgentCall]]:
     """The calls this feature answers."""
     registrar = AgentRegistrar(tracker)
     return [(REGISTER, registrar.register), (UNREGISTER, registrar.unregister)]

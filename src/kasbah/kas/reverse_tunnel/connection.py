@@ -10,8 +10,9 @@ from websockets.utils import apply_mask
 
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.call import AgentCall
-from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
 from kasbah.kit.secrets import Secret
+from kasbah.rpc.server import CallServer
+from kasbah.wire.native_tunnel.calls import answer_call
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
@@ -22,7 +23,7 @@ from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelS
 class ConnectionOwner(Protocol):
     """The server, as a connection sees it."""
 
-    rpc: RpcServer
+    rpc: CallServer[AgentCall]
 
     @property
     def tasks(self) -> asyncio.TaskGroup: ...
@@ -91,8 +92,13 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
     def stream_opened(self, kind: StreamKind, opening: bytes, stream: TunnelStream) -> StreamHandler:
         if kind is not StreamKind.RPC or self.agent is None:
             raise TunnelProtocolError("an agent opens only calls")
-        call = AgentCall(agent=self.agent, agent_token=self.token, connection_id=self.pod_id)
-        return self._owner.rpc.accept(opening, stream, call, self._owner.tasks)
+        context = AgentCall(agent=self.agent, agent_token=self.token, connection_id=self.pod_id)
+        server, path = self._owner.rpc, opening.decode(errors="replace")
+        return answer_call(
+            stream,
+            lambda call: server.accept(path, call, context, self._owner.tasks),
+            server.max_request_bytes(path),
+        )
 
     def go_away_received(self, code: GoAwayCode, message: str) -> None:  # noqa: ARG002 - agents only drain
         self._owner.draining(self)

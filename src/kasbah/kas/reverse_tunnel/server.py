@@ -21,12 +21,12 @@ from kasbah.errors import Bug, PeerError, UserError
 from kasbah.kas.http_server.exchange import Upgrade
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.errors import HubForbiddenError, HubNotFoundError, HubUnauthenticatedError
-from kasbah.kas.reverse_tunnel.call import Service
+from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kas.reverse_tunnel.connection import AgentConnection
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
-from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kit.secrets import Secret
+from kasbah.rpc.server import CallServer, Service
 from kasbah.wire.http1 import Headers, RequestHead
 from kasbah.wire.native_tunnel.engine import State
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
@@ -48,12 +48,12 @@ class ReverseTunnelServer:
         self,
         hub: HubClient,
         registry: TunnelRegistry,
-        services: list[Service],
+        services: list[Service[AgentCall]],
         *,
         version: str,
         settings: ReverseTunnelSettings | None = None,
     ) -> None:
-        self.rpc = RpcServer(services)
+        self.rpc = CallServer(services, log_fields=lambda call: {"agent_id": call.agent.agent_id})
         self._hub = hub
         self._registry = registry
         self._version = version

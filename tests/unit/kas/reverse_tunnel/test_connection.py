@@ -8,7 +8,7 @@ import pytest
 
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.connection import AgentConnection
-from kasbah.kas.reverse_tunnel.rpc_server import RpcServer
+from kasbah.rpc.server import CallServer
 from kasbah.wire.methods import REGISTER
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
@@ -29,7 +29,7 @@ class Server:
         self.tasks = tasks
         self.told: list[str] = []
         self.calls: list[tuple[int, str, int]] = []
-        self.rpc = RpcServer([(REGISTER, self._register)])
+        self.rpc = CallServer([(REGISTER, self._register)])
 
     async def _register(self, call, _request):
         self.calls.append((call.agent.agent_id, call.agent_token.reveal(), call.connection_id))
