@@ -1,20 +1,18 @@
-"""The tracker of one kas process: dictionaries, and a time after which a silent pod is forgotten.
-
-Bounded: a token that registers pod after pod pushes out its own pods only.
-"""
+"""The tracker of one kas process: dictionaries, and a time after which a silent pod is forgotten."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
-from kasbah.kas.agent_tracker.tracker import ConnectedAgent
-
-FORGET_AFTER_S: Final = 11 * 60
-"""Pods register every five minutes; one lost call is no absence."""
-MAX_PODS_PER_AGENT: Final = 20
+from kasbah.kas.agent_tracker.tracker import (
+    FORGET_AFTER_S,
+    MAX_PODS_PER_AGENT,
+    ConnectedAgent,
+    oldest_first,
+)
 
 
 @dataclass(slots=True)
@@ -50,17 +48,25 @@ class InMemoryAgentTracker:
         if not pods:
             self._pods.pop(agent_id, None)
 
-    async def agent_connections(self, agent_id: int) -> list[ConnectedAgent]:
-        return _oldest_first(self._living(agent_id, self._clock()).values())
-
-    async def project_connections(self, project_id: int) -> list[ConnectedAgent]:
+    async def agent_connections(self, *agent_ids: int) -> list[ConnectedAgent]:
         now = self._clock()
-        pods = [pod for agent_id in list(self._pods) for pod in self._living(agent_id, now).values()]
-        return _oldest_first(pod for pod in pods if pod.agent.project_id == project_id)
+        asked = dict.fromkeys(agent_ids)
+        return oldest_first(pod.agent for agent_id in asked for pod in self._living(agent_id, now).values())
+
+    async def project_connections(self, *project_ids: int) -> list[ConnectedAgent]:
+        return oldest_first(agent for agent in self._all() if agent.project_id in project_ids)
 
     async def count(self) -> int:
+        return len({agent.agent_id for agent in self._all()})
+
+    async def count_by_version(self) -> Mapping[str, int]:
+        return Counter(agent.version for agent in self._all())
+
+    def _all(self) -> Iterator[ConnectedAgent]:
         now = self._clock()
-        return sum(1 for agent_id in list(self._pods) if self._living(agent_id, now))
+        for agent_id in list(self._pods):
+            for pod in self._living(agent_id, now).values():
+                yield pod.agent
 
     def _living(self, agent_id: int, now: float) -> dict[int, _Pod]:
         """The agent's pods, after the silent ones were forgotten."""
@@ -70,7 +76,3 @@ class InMemoryAgentTracker:
         if not pods:
             self._pods.pop(agent_id, None)
         return pods
-
-
-def _oldest_first(pods: Iterable[_Pod]) -> list[ConnectedAgent]:
-    return sorted((pod.agent for pod in pods), key=lambda agent: (agent.connected_at, agent.connection_id))

@@ -219,7 +219,9 @@ async def test_without_redis_registering_is_no_error_and_is_made_up_for():
 @pytest.mark.asyncio
 async def test_a_frozen_redis_costs_a_moment_and_no_more():
     with running_server() as server:
-        async with client_of(server.settings(read_timeout_s=0.2, dial_timeout_s=0.2)) as client:
+        async with client_of(
+            server.settings(read_timeout_s=0.2, write_timeout_s=0.2, dial_timeout_s=0.2)
+        ) as client:
             tracker = RedisAgentTracker(client)
             assert await tracker.count() == 0
             server.freeze()
