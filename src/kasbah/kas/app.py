@@ -22,6 +22,7 @@ from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.http_server.router import PROXY_PREFIX, Router, asks_for_websocket
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.hub_client.client import HubClient
+from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.notifications.pushes import GitPushes
@@ -29,6 +30,8 @@ from kasbah.kas.observability.probes import Probes
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kas.usage_metrics.counters import UsageCounters
+from kasbah.kas.usage_metrics.reporter import UsageReporter
 from kasbah.kit.tasks import alongside
 from kasbah.wire.http1 import RequestHead
 
@@ -53,7 +56,10 @@ class KasSettings:
     observability: Listen | None = None
     """Where `/metrics`, `/liveness` and `/readiness` are; nowhere when None."""
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
+    hub_client: HubClientSettings = field(default_factory=HubClientSettings)
     reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
+    usage_reporting_period_s: float = 60.0
+    """How often usage is reported to the Git side; 0: never."""
 
 
 class Kas:
@@ -68,7 +74,9 @@ class Kas:
     ) -> None:
         """`secret` is what kas and the Git side share; `application` answers whatever is not for kas."""
         self.pushes = GitPushes()
-        hub = HubClient(hub_http, secret)
+        hub = HubClient(hub_http, secret, settings=settings.hub_client)
+        usage = UsageCounters()
+        self._usage_reporter = UsageReporter(usage, hub, settings.usage_reporting_period_s)
         tracker = InMemoryAgentTracker()
         registry = TunnelRegistry()
         self._tunnels = ReverseTunnelServer(
@@ -88,6 +96,7 @@ class Kas:
             registry,
             self._server.clock,
             prefix=settings.kubernetes_api_prefix,
+            usage=usage,
             settings=settings.kubernetes_api,
         )
         self._server.route = Router(
@@ -120,7 +129,7 @@ class Kas:
                 ready()
 
         async with (
-            alongside(self._tunnels.run(), self._bridge.run(), self._proxy.run()),
+            alongside(self._usage_reporter.run(), self._tunnels.run(), self._bridge.run(), self._proxy.run()),
             alongside(*(server.run(bound) for server in self._servers)),
         ):
             await stop.wait()

@@ -14,6 +14,7 @@ from kasbah.kas.http_server.router import PROXY_PREFIX
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.usage_metrics.counters import UsageCounters
 from tests.doubles.loopback_agent import LoopbackAgent, LoopbackStream
 from tests.doubles.people import People
 
@@ -99,7 +100,9 @@ class Scene:
 async def make_scene(settings: KubernetesApiSettings | None = None) -> AsyncIterator[Scene]:
     agent, people = LoopbackAgent(), People()
     server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: None)
-    proxy = KubernetesApiProxy(people, agent, server.clock, prefix=PROXY_PREFIX, settings=settings)
+    proxy = KubernetesApiProxy(
+        people, agent, server.clock, prefix=PROXY_PREFIX, usage=UsageCounters(), settings=settings
+    )
     server.route = proxy.exchange
     async with asyncio.TaskGroup() as group:
         proxy_ready, server_ready = asyncio.Event(), asyncio.Event()

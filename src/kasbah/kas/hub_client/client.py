@@ -103,7 +103,7 @@ class HubClient:
             return info
         refusal = _refusal(answer, "agent_info")
         if not isinstance(refusal, HubContractError):
-            self._agents.put(key, refusal, self._settings.agent_info_refused_ttl_s)
+            self._agents.put(key, refusal, self._settings.agent_info_error_ttl_s)
         return refusal
 
     async def authorize_proxy_user(self, agent_id: int, token: Secret) -> ProxyUser:

@@ -55,6 +55,12 @@ class Tunnels(Protocol):
     def is_busy(self, agent_id: int) -> bool: ...
 
 
+class Usage(Protocol):
+    """Counts what passes; `UsageCounters` is one."""
+
+    def proxied(self, principal: str, agent_id: int) -> None: ...
+
+
 class ExchangeOwner(Protocol):
     """What an exchange needs of the proxy."""
 
@@ -63,6 +69,7 @@ class ExchangeOwner(Protocol):
     leases: LeaseKeeper
     underway: Underway
     tunnels: Tunnels
+    usage: Usage
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run this in the proxy's TaskGroup; it must not raise."""
@@ -269,6 +276,7 @@ class ProxyExchange:
         if not self._owner.underway.enter(granted, open_ended=self.open_ended):
             self._fail(errors.too_many_requests())
             return
+        self._owner.usage.proxied(granted.principal, granted.agent_id)
         self._grant = granted
         if self.open_ended:
             self._lease()

@@ -14,7 +14,7 @@ from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.kubernetes_api import errors
 from kasbah.kas.kubernetes_api.authorizer import Authorizer, ProxyUserDirectory
-from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, answer_failure
+from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, Usage, answer_failure
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
 from kasbah.kas.kubernetes_api.limits import Underway
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
@@ -37,14 +37,16 @@ class KubernetesApiProxy:
         clock: CoarseClock,
         *,
         prefix: bytes,
+        usage: Usage,
         settings: KubernetesApiSettings | None = None,
     ) -> None:
-        """`prefix` ends with a slash; `clock` is the server's."""
+        """`prefix` ends with a slash; `clock` is the server's; `usage` counts."""
         self.settings = settings or KubernetesApiSettings()
         self.authorizer = Authorizer(directory, self.settings, clock)
         self.leases = LeaseKeeper(self.authorizer, self.settings, clock)
         self.underway = Underway(self.settings)
         self.tunnels = tunnels
+        self.usage = usage
         self._prefix = prefix
         self._prefix_bytes = len(prefix) - 1  # Kubernetes' path keeps the slash
         self._origin = self.settings.external_origin.encode()

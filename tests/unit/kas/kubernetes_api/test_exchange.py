@@ -12,6 +12,7 @@ from kasbah.kas.kubernetes_api.exchange import ProxyExchange, answer_failure
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.limits import Underway
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1, request_policy
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_status import Failure
@@ -66,6 +67,7 @@ class Scene:
         self.leases = Leases()
         self.underway = Underway(self.settings)
         self.tunnels = LoopbackAgent()
+        self.usage = UsageCounters()
         self.spawned: list[Coroutine[object, object, None]] = []
         self.client = RecordingClient()
         prepare(self.tunnels)
@@ -85,6 +87,13 @@ class Scene:
     @property
     def stream(self) -> LoopbackStream:
         return self.tunnels.streams[-1]
+
+
+def test_what_may_pass_is_counted_and_nothing_else():
+    counted = Scene().usage.take()
+    assert counted is not None
+    assert counted.counters["k8s_api_proxy_request"] == 1
+    assert Scene(decision=AccessDeniedError("no")).usage.take() is None
 
 
 def test_a_request_is_answered_and_leaves_nothing_behind():

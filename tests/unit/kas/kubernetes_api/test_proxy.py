@@ -9,6 +9,7 @@ import pytest
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1
 from tests.doubles.loopback_agent import LoopbackAgent
 from tests.doubles.people import People
@@ -21,7 +22,10 @@ TOKEN = b"Authorization: Bearer pat:7:good"
 def make(origin: str = HUB) -> tuple[KubernetesApiProxy, LoopbackAgent]:
     agent = LoopbackAgent()
     settings = KubernetesApiSettings(external_origin=origin)
-    return KubernetesApiProxy(People(), agent, CoarseClock(0, 0), prefix=b"/k8s/", settings=settings), agent
+    proxy = KubernetesApiProxy(
+        People(), agent, CoarseClock(0, 0), prefix=b"/k8s/", usage=UsageCounters(), settings=settings
+    )
+    return proxy, agent
 
 
 @contextlib.asynccontextmanager
