@@ -1,12 +1,14 @@
 """Composes agentk; the only file that knows all of its parts.
 
 Parts start in stages and stop in the opposite order: first no new configuration comes and the pod leaves kas' list,
-then no new streams while the running ones finish, then the tunnel goes, then the modules.
+then no new streams while the running ones finish, then the tunnel goes, then what only the leader runs (and the lease
+is given back), then the other modules.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -14,6 +16,7 @@ from kasbah import __version__
 from kasbah.agentk.agent_configuration.module import AgentConfigurationWatch
 from kasbah.agentk.agent_registrar.module import AgentRegistrar, Pod
 from kasbah.agentk.kubernetes_api.module import KubernetesApi
+from kasbah.agentk.leader_election.module import LeaderElection
 from kasbah.agentk.module import LatestValue, Module
 from kasbah.agentk.observability.module import Observability
 from kasbah.agentk.reverse_tunnel.module import ReverseTunnel
@@ -26,11 +29,16 @@ from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 
 _log = structlog.get_logger()
 
+WithSlot = tuple[Module, LatestValue[AgentConfiguration]]
+
 
 class Agentk:
     """The program, from start to the last byte."""
 
-    def __init__(self, settings: AgentkSettings, access: ClusterAccess) -> None:
+    def __init__(
+        self, settings: AgentkSettings, access: ClusterAccess, modules: Sequence[Module] = ()
+    ) -> None:
+        """`modules`: more than those that every agentk has."""
         self._drain_timeout_s = settings.drain_timeout_s
         pool = UpstreamPool(access)
         kubernetes_api = KubernetesApi(access, pool, lambda: self._tunnel.agent_id)
@@ -41,9 +49,13 @@ class Agentk:
             user_agent=f"kasbah-agentk/{__version__}",
             on_open=self._tunnel_opened,
         )
-        modules: list[Module] = [kubernetes_api, Observability(settings.observability, self._why_not_ready)]
-        self._modules = [(module, LatestValue[AgentConfiguration]()) for module in modules]
-        self._configuration = AgentConfigurationWatch(self._tunnel.rpc, self._modules)
+        client = KubeClient(pool)
+        own: list[Module] = [kubernetes_api, Observability(settings.observability, self._why_not_ready)]
+        everywhere, once = _with_slots([*own, *modules])
+        self._everywhere, self._elections = everywhere, _elections(once, client, settings)
+        self._configuration = AgentConfigurationWatch(
+            self._tunnel.rpc, [*everywhere, *once, *self._elections]
+        )
         self._registrar = AgentRegistrar(
             self._tunnel.rpc,
             Pod(
@@ -52,13 +64,14 @@ class Agentk:
                 namespace=settings.pod.namespace,
                 name=settings.pod.name,
             ),
-            KubeClient(pool).server_version,
+            client.server_version,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain; cancelling stops at once."""
         async with (
-            alongside(*(module.run(values) for module, values in self._modules)),
+            alongside(*(module.run(values) for module, values in self._everywhere)),
+            alongside(*(module.run(values) for module, values in self._elections)),
             alongside(self._tunnel.run()),
         ):
             async with alongside(self._configuration.run(), self._registrar.run()):
@@ -72,3 +85,17 @@ class Agentk:
 
     def _why_not_ready(self) -> str:
         return "" if self._tunnel.is_ready else "there is no tunnel to kas"
+
+
+def _with_slots(modules: Sequence[Module]) -> tuple[list[WithSlot], list[WithSlot]]:
+    """Those that each pod runs, and those that only the leader runs."""
+    slots = [(module, LatestValue[AgentConfiguration]()) for module in modules]
+    return [s for s in slots if not s[0].leader_only], [s for s in slots if s[0].leader_only]
+
+
+def _elections(once: list[WithSlot], client: KubeClient, settings: AgentkSettings) -> list[WithSlot]:
+    """One election when anything needs it, else none: it would ask for rights that nobody uses."""
+    if not once:
+        return []
+    namespace = settings.kube.namespace or settings.pod.namespace
+    return [(LeaderElection(client, namespace, settings.pod.name, once), LatestValue[AgentConfiguration]())]

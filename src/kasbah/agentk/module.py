@@ -48,6 +48,10 @@ class Module(Protocol):
     def name(self) -> str:
         """GitLab's name of it, as logs show it."""
 
+    @property
+    def leader_only(self) -> bool:
+        """Whether only one of the agent's pods may run it: the one that leads."""
+
     def validate(self, configuration: AgentConfiguration) -> None:
         """Check the module's part before any module gets the configuration.
 

@@ -50,9 +50,18 @@ class KubeClient:
 
         Raises:
             StatusError: any answer but 200.
-            UpstreamError: no answer.
+            UpstreamError: no answer, or not JSON.
         """
-        return msgspec.json.decode(await self._get(path))
+        return _decoded(await self._ask("GET", path), path)
+
+    async def send_json(self, method: str, path: str, content: object) -> Any:
+        """The decoded answer to a POST or PUT of this, whole.
+
+        Raises:
+            StatusError: any answer but 200 and 201.
+            UpstreamError: no answer; what was asked may have been done.
+        """
+        return _decoded(await self._ask(method, path, msgspec.json.encode(content)), path)
 
     async def server_version(self) -> ServerVersion:
         """The version of the cluster.
@@ -60,37 +69,37 @@ class KubeClient:
         Raises:
             PeerError: the API server cannot be reached or does not say.
         """
-        try:
-            return msgspec.json.decode(await self._get("/version"), type=ServerVersion)
-        except msgspec.DecodeError as error:
-            raise UpstreamError(f"the API server's /version is not what it should be: {error}") from error
+        version: ServerVersion = _decoded(await self._ask("GET", "/version"), "/version", ServerVersion)
+        return version
 
-    async def _get(self, path: str) -> bytes:
-        question = _Question(self._head(path))
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        question = _Question(self._request(method, path, body))
         self._pool.acquire(question)
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 return await question.answer
         except TimeoutError as error:
-            raise UpstreamError(f"GET {path}: no answer in {_TIMEOUT_S:g} s", retryable=True) from error
+            raise UpstreamError(f"{method} {path}: no answer in {_TIMEOUT_S:g} s", retryable=True) from error
         finally:
             question.give_up(self._pool)
 
-    def _head(self, path: str) -> bytes:
+    def _request(self, method: str, path: str, body: bytes | None) -> bytes:
         access = self._pool.access
-        lines = [f"GET {access.base_path}{path} HTTP/1.1".encode(), f"Host: {access.authority}".encode()]
+        lines = [f"{method} {access.base_path}{path} HTTP/1.1".encode(), f"Host: {access.authority}".encode()]
         lines += [b"Accept: application/json", b"User-Agent: kasbah-agentk"]
         if (authorization := access.authorization.value) is not None:
             lines.append(b"Authorization: " + authorization.reveal().encode())
         lines += [b"%b: %b" % header for header in impersonation_headers(access.identity)]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        if body is not None:
+            lines += [b"Content-Type: application/json", b"Content-Length: %d" % len(body)]
+        return b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"")
 
 
 class _Question:
-    """The exchange of one GET; the answer is gathered whole."""
+    """One exchange; the answer is gathered whole."""
 
-    def __init__(self, head: bytes) -> None:
-        self._head = head
+    def __init__(self, request: bytes) -> None:
+        self._request = request
         self._body = bytearray()
         self._status = 0
         self._connection: UpstreamConnection | None = None
@@ -105,7 +114,7 @@ class _Question:
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._connection = connection
-        connection.begin(self, self._head, request_open=False, bodiless=False, upgrade=b"")
+        connection.begin(self, self._request, request_open=False, bodiless=False, upgrade=b"")
 
     def answer_began(self, head: ResponseHead) -> None:
         self._status = head.status
@@ -119,10 +128,12 @@ class _Question:
 
     def answer_ended(self) -> None:
         self._connection = None
-        if self._status == 200:
+        if self._status in {200, 201}:
             self._settle(bytes(self._body))
         else:
-            self._settle(StatusError(self._status, f"the API server answered {self._status}"))
+            self._settle(
+                StatusError(self._status, f"the API server answered {self._status}{_reason(self._body)}")
+            )
 
     def exchange_failed(self, error: UpstreamError, *, stale: bool) -> None:
         del stale
@@ -130,7 +141,7 @@ class _Question:
         self._settle(error)
 
     def writing_paused(self) -> None:
-        """A question is a head: it fits the buffer."""
+        """A question is a head and a small object: it fits the buffer."""
 
     def writing_resumed(self) -> None:
         """As above."""
@@ -142,3 +153,19 @@ class _Question:
             self.answer.set_result(result)
         else:
             self.answer.set_exception(result)
+
+
+def _decoded(body: bytes, path: str, expected: Any = Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=expected)
+    except msgspec.DecodeError as error:
+        raise UpstreamError(f"the API server's {path} is not what it should be: {error}") from error
+
+
+def _reason(body: bytes | bytearray) -> str:
+    """What a `Status` object says, if the body is one."""
+    try:
+        message = msgspec.json.decode(body)["message"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return ""
+    return f": {str(message)[:200]}"

@@ -69,6 +69,29 @@ async def test_a_get_carries_our_own_credentials_and_identity():
 
 
 @pytest.mark.asyncio
+async def test_an_object_is_sent_whole():
+    answer, pool = await ask(
+        lambda client: client.send_json("POST", "/x", {"a": 1}),
+        b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}",
+    )
+    assert answer == {}
+    head, _, body = pool.transports[0].take().decode().partition("\r\n\r\n")
+    assert head.startswith("POST /base/x HTTP/1.1\r\n")
+    assert {"Content-Type: application/json", "Content-Length: 7"} <= set(head.split("\r\n"))
+    assert body == '{"a":1}'
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_says_what_the_api_server_says():
+    status = b'{"kind":"Status","message":"leases is forbidden"}'
+    answer, _ = await ask(
+        lambda client: client.get_json("/x"),
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%b" % (len(status), status),
+    )
+    assert (answer.status, str(answer)) == (403, "the API server answered 403: leases is forbidden")
+
+
+@pytest.mark.asyncio
 async def test_the_version_is_read():
     answer, _ = await ask(KubeClient.server_version, ok(b'{"major":"1","minor":"36","gitVersion":"v1.36.3"}'))
     assert (answer.major, answer.git_version) == ("1", "v1.36.3")

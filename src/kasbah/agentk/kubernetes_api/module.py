@@ -50,6 +50,7 @@ class KubernetesApi:
     """
 
     name = "kubernetes_api"
+    leader_only = False
 
     def __init__(
         self, access: ClusterAccess, pool: UpstreamPool, own_agent_id: Callable[[], int | None]

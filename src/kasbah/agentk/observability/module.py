@@ -39,6 +39,7 @@ class Observability:
     """Probes, metrics and the log level."""
 
     name = "observability"
+    leader_only = False
 
     def __init__(self, settings: ObservabilitySettings, why_not_ready: Callable[[], str]) -> None:
         """Args:

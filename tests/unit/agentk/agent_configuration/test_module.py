@@ -48,6 +48,7 @@ class FakeKas:
 @dataclass
 class FakeModule:
     name: str = "fake"
+    leader_only: bool = False
     refuses: str = ""
 
     def validate(self, configuration: AgentConfiguration) -> None:
