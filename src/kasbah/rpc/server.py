@@ -72,11 +72,22 @@ class CallServer(Generic[C]):
         service = self._services.get(path)
         return MAX_MESSAGE_BYTES if service and isinstance(service[0], BidiMethod) else MAX_REQUEST_BYTES
 
+    def is_long(self, path: str) -> bool:
+        """Whether the method streams, so that a call of it may last."""
+        service = self._services.get(path)
+        return service is not None and not isinstance(service[0], UnaryMethod)
+
     def end_long_calls(self, which: Callable[[C], bool] = lambda _: True) -> None:
         """End the calls that stream, as if they had nothing more to say: they are made again elsewhere."""
         for call in list(self._open):
             if not isinstance(call.method, UnaryMethod) and which(call.context):
                 call.end_well()
+
+    def fail_calls(self, which: Callable[[C], bool], code: StatusCode, message: str) -> None:
+        """Cut the calls of some, who have no right to them any more."""
+        for call in list(self._open):
+            if which(call.context):
+                call.cut(code, message)
 
     # -- what its calls tell -------------------------------------------------------------------------------------
 
@@ -128,9 +139,13 @@ class OpenCall(Generic[C]):
         self._finish()
         self._cancel()
 
+    def cut(self, code: StatusCode, message: str) -> None:
+        """End it with this status, whatever its handler is at."""
+        self._refuse(code, message)
+        self._cancel()
+
     def failed(self, code: StatusCode, message: str) -> None:  # noqa: ARG002 - nobody hears us, whatever the reason
-        self._over = True
-        self._server.over(self)
+        self._leave()
         self._cancel()
 
     def writable(self) -> None:
@@ -170,16 +185,18 @@ class OpenCall(Generic[C]):
 
     def _refuse(self, code: StatusCode, message: str) -> None:
         """End with a status other than OK, if it has not ended yet."""
-        if not self._over:
-            self._over = True
-            self._server.over(self)
+        if self._leave():
             self._call.fail(code, message)
 
     def _finish(self) -> None:
-        if not self._over:
-            self._over = True
-            self._server.over(self)
+        if self._leave():
             self._call.end()
+
+    def _leave(self) -> bool:
+        """Nothing more is said on this call; whether that is new."""
+        was_over, self._over = self._over, True
+        self._server.over(self)
+        return not was_over
 
     def _cancel(self) -> None:
         if self._task is not None:

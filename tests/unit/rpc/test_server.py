@@ -92,6 +92,10 @@ def raising(error: Exception) -> Callable[[], object]:
     return answer
 
 
+async def slow(_context: int, _request):
+    await asyncio.Event().wait()
+
+
 async def forever(_context: int, _request) -> AsyncIterator:
     await asyncio.Event().wait()
     yield GET_CONFIGURATION.response()
@@ -282,8 +286,7 @@ async def test_a_malformed_request_among_good_ones_ends_the_call():
     assert call.failed_with[0] is StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.asyncio
-async def test_requests_of_a_bidi_call_may_be_long_and_others_not():
+def test_requests_of_a_bidi_call_may_be_long_and_others_not():
     server = CallServer([(ECHO, echo), unary()])
     limits = [server.max_request_bytes(path) for path in (ECHO.path, REGISTER.path, "/no/Such")]
     assert limits == [MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_BYTES]
@@ -323,19 +326,22 @@ async def test_a_long_call_ends_well_wherever_its_handler_is(
 
 
 @pytest.mark.asyncio
-async def test_a_handler_that_fails_while_it_is_ended_well_changes_nothing():
+@pytest.mark.parametrize("error", [PeerError("the tracker is away"), None])
+async def test_whatever_a_handler_does_while_it_is_ended_well_changes_nothing(error: Exception | None):
     async def clumsy(_context: int, _request) -> AsyncIterator:
         try:
             await asyncio.Event().wait()
+        except asyncio.CancelledError:
             yield GET_CONFIGURATION.response()
-        finally:
-            raise PeerError("the tracker is away")
+            if error is not None:
+                raise error from None
 
     with capture_logs():
         async with Answering((GET_CONFIGURATION, clumsy)) as answering:
             await answering.ask(b"")
             answering.server.end_long_calls()
-    assert (answering.call.ended, answering.call.failed_with) == (True, None)
+            await turns()
+    assert (answering.call.sent, answering.call.ended, answering.call.failed_with) == ([], True, None)
 
 
 @pytest.mark.asyncio
@@ -347,9 +353,6 @@ async def test_a_long_call_that_was_not_asked_yet_ends_well_too():
 
 @pytest.mark.asyncio
 async def test_only_the_calls_that_are_meant_end_and_short_ones_never():
-    async def slow(_context: int, _request):
-        await asyncio.Event().wait()
-
     async with Answering((REGISTER, slow)) as answering:
         await answering.ask(b"")
         answering.server.end_long_calls()
@@ -358,6 +361,25 @@ async def test_only_the_calls_that_are_meant_end_and_short_ones_never():
         await answering.ask(b"")
         answering.server.end_long_calls(lambda context: context != CONTEXT)
         assert not answering.call.is_over
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("service", [(REGISTER, slow), (GET_CONFIGURATION, forever), (ECHO, forever)])
+async def test_the_calls_of_some_are_cut_with_a_status_and_those_of_others_are_not(service: Service[int]):
+    async with Answering(service) as answering:
+        await answering.ask(b"", end=False)
+        answering.server.fail_calls(lambda context: context != CONTEXT, StatusCode.UNAUTHENTICATED, "revoked")
+        assert not answering.call.is_over
+        answering.server.fail_calls(lambda context: context == CONTEXT, StatusCode.UNAUTHENTICATED, "revoked")
+        await turns()
+        assert not answering.tasks._tasks
+    assert answering.call.failed_with == (StatusCode.UNAUTHENTICATED, "revoked")
+
+
+def test_a_method_that_streams_is_long():
+    server = CallServer([(ECHO, echo), (GET_CONFIGURATION, forever), unary()])
+    paths = (ECHO.path, GET_CONFIGURATION.path, REGISTER.path, "/no/Such")
+    assert [server.is_long(path) for path in paths] == [True, True, False, False]
 
 
 @pytest.mark.asyncio
@@ -425,13 +447,13 @@ class Tunnelled:
 async def test_a_bidi_call_over_a_tunnel_holds_its_caller_back_and_delivers_everything():
     go = asyncio.Event()
 
-    async def slow(_context: int, requests: AsyncIterator) -> AsyncIterator:
+    async def waiting(_context: int, requests: AsyncIterator) -> AsyncIterator:
         await go.wait()
         async for one in requests:
             yield GET_CONFIGURATION.response(commit_id=str(len(one.commit_id)))
 
     async with asyncio.TaskGroup() as tasks:
-        tunnelled = Tunnelled((ECHO, slow), tasks)
+        tunnelled = Tunnelled((ECHO, waiting), tasks)
         sent = [tunnelled.call.send(request("x" * INITIAL_WINDOW)) for _ in range(4)]
         tunnelled.call.end()
         await tunnelled.pump()

@@ -125,6 +125,19 @@ def test_a_call_may_be_refused_before_it_has_a_handler():
     assert dialogue.answerer.said == []
 
 
+def test_orders_to_a_call_that_is_over_do_nothing():
+    dialogue = Dialogue()
+    dialogue.answered.fail(StatusCode.NOT_FOUND)
+    dialogue.pump()
+    for call in (dialogue.made, dialogue.answered):
+        assert call.send(b"in vain")
+        call.end()
+        call.fail(StatusCode.CANCELLED)
+        call.consumed(1)
+    dialogue.pump()
+    assert (dialogue.caller.words(), dialogue.answerer.words()) == (["failed"], [])
+
+
 def test_a_draining_tunnel_takes_no_calls():
     dialogue = Dialogue()
     dialogue.pair.kas.tunnel.go_away(GoAwayCode.DRAINING)
