@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from joserfc import jwt
-from joserfc.jwk import OctKey
+from kasbah.kit import jwt
 
 HEADER: Final = "Gitlab-Kas-Api-Request"
 ISSUER: Final = "gitlab-kas"
 AUDIENCE: Final = "gitlab"
 LIFETIME_S: Final = 60
 REUSE_S: Final = 20
-_CLOCK_SKEW_S: Final = 5
 
 
 class KasJwt:
     """Signs with the secret that kas and the Git side share (32 bytes, decoded)."""
 
     def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
-        self._key = OctKey.import_key(secret)
+        self._secret = secret
         self._clock = clock
         self._token = ""
         self._signed_at = float("-inf")
@@ -37,5 +35,5 @@ class KasJwt:
         return self._token
 
     def _sign(self, now: int) -> str:
-        times = {"iat": now, "nbf": now - _CLOCK_SKEW_S, "exp": now + LIFETIME_S}
-        return jwt.encode({"alg": "HS256"}, {"iss": ISSUER, "aud": AUDIENCE, **times}, self._key)
+        times = {"iat": now, "nbf": now - int(jwt.CLOCK_SKEW_S), "exp": now + LIFETIME_S}
+        return jwt.sign({"iss": ISSUER, "aud": AUDIENCE, **times}, self._secret)
