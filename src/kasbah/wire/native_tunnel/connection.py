@@ -56,14 +56,19 @@ class TunnelConnection:
         call_soon: Callable[[Callable[[], None]], object],
         *,
         unmask: Unmask | None,
+        greeted: bool = False,
     ) -> None:
-        self.tunnel = NativeTunnel(role, self)
+        """`unmask` makes this the WebSocket's server; who has none has dialled, and masks.
+
+        With `greeted` the handshake has told the ends who they are, and no greeting is said.
+        """
+        self.tunnel = NativeTunnel(role, self, greeted=greeted)
         self.failure = ""
         """Why the connection broke, when it was the peer's breach of a protocol."""
         self._transport = transport
         self._call_soon = call_soon
         self._receiver = WebSocketReceiver(unmask=unmask)
-        self._masked = role is Role.AGENT
+        self._masked = unmask is None
         self._paused = False
         self._closing = False
         self._closing_since: float | None = None

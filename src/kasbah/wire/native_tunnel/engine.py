@@ -68,8 +68,12 @@ _CLASSES: Final = len(StreamClass)
 
 
 class Role(enum.Enum):
+    """Which end this is. Between two kas the one that dials is KAS, and the other stands where an agent would."""
+
     AGENT = "agent"
+    """Takes requests to a cluster, and makes calls."""
     KAS = "kas"
+    """Sends requests to a cluster, and answers calls."""
 
 
 class State(enum.Enum):
@@ -104,10 +108,13 @@ class TunnelOwner(Protocol):
 class NativeTunnel:
     """One end of a connection; see the module for how it works."""
 
-    def __init__(self, role: Role, owner: TunnelOwner, *, window: int = INITIAL_WINDOW) -> None:
+    def __init__(
+        self, role: Role, owner: TunnelOwner, *, window: int = INITIAL_WINDOW, greeted: bool = False
+    ) -> None:
+        """With `greeted` the ends already know each other, and no greeting is said."""
         self.role = role
         self.window = window
-        self.state = State.GREETING
+        self.state = State.OPEN if greeted else State.GREETING
         self._owner = owner
         self._streams: dict[int, TunnelStream] = {}
         self._unopened: OrderedDict[int, TunnelStream] = OrderedDict()

@@ -99,6 +99,16 @@ class TunnelStream:
     def __repr__(self) -> str:
         return f"TunnelStream({self.stream_id}, sent={self._sent}, received={self._received})"
 
+    @property
+    def stream_class(self) -> StreamClass:
+        """How it shares the connection now."""
+        return StreamClass(self._class)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether its opening has not left this end: the peer knows nothing of it."""
+        return self._opening is not None
+
     def send_head(self, head: bytes) -> None:
         """Say our head, once, before any data; at most 65,535 bytes."""
         if len(head) > MAX_PAYLOAD:

@@ -218,3 +218,12 @@ def test_a_connection_given_up_is_aborted_with_its_reason():
     kas = Kas()
     kas.abort("of no use")
     assert (kas.memory.ended, kas.failure) == ("aborted", "of no use")
+
+
+def test_who_dialled_masks_whatever_its_role():
+    memory, soon = MemoryTransport(), list[Callable[[], None]]()
+    dialled = TunnelConnection(Role.KAS, memory, soon.append, unmask=None, greeted=True)
+    dialled.tunnel.open_stream(StreamKind.KUBERNETES_API, b"opening", RecordingHandler())
+    soon[0]()
+    [message] = memory.writes
+    assert message.startswith(binary_header(len(message) - 6, masked=True))

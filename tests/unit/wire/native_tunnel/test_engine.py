@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kasbah.errors import PeerError
 from kasbah.wire.native_tunnel import engine
-from kasbah.wire.native_tunnel.engine import State
+from kasbah.wire.native_tunnel.engine import NativeTunnel, Role, State
 from kasbah.wire.native_tunnel.frames import (
     END,
     HEADER,
@@ -371,3 +371,16 @@ def test_a_class_of_a_newer_peer_shares_as_an_ordinary_request():
     assert pair.agent.opened[0][:2] == (StreamKind.KUBERNETES_API, b"GET")
     pair.agent.opened[0][2].send(b"answer")
     assert pair.agent.tunnel.take(1 << 20)
+
+
+def test_ends_that_know_each_other_say_no_greeting():
+    pair = TunnelPair(greeted=False)
+    pair.kas.tunnel = NativeTunnel(Role.KAS, pair.kas, greeted=True)
+    pair.agent.tunnel = NativeTunnel(Role.AGENT, pair.agent, greeted=True)
+    _, handler = pair.kas.open(b"request")
+    pair.pump()
+    pair.agent.opened[0][2].send_head(b"head")
+    pair.pump()
+    assert handler.said == [("head", b"head")]
+    with pytest.raises(TunnelProtocolError, match="a second greeting"):
+        pair.kas.tunnel.receive(frame(FrameType.HELLO, 0, b"{}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kasbah.wire.native_tunnel.frames import HEADER, INITIAL_WINDOW, FrameType, frame
-from kasbah.wire.native_tunnel.stream import ResetCode
+from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass
 from tests.doubles.tunnel_pair import TunnelPair
 
 
@@ -139,3 +139,28 @@ def test_what_is_queued_when_told_to_go_on_is_sent_in_the_same_breath():
     assert not stream.send(b"x" * INITIAL_WINDOW)
     pair.pump()
     assert pair.agent.opened[0][3].received == INITIAL_WINDOW + 4
+
+
+def test_a_stream_knows_whether_its_opening_has_left():
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    assert stream.unsent
+    pair.kas.tunnel.connection_lost("cut")
+    assert stream.unsent
+    pair = TunnelPair()
+    stream, _ = pair.kas.open()
+    pair.pump()
+    assert not stream.unsent
+    assert stream.stream_class == pair.agent.opened[0][2].stream_class == StreamClass.SMALL
+
+
+def test_an_empty_head_may_stand_before_the_real_one():
+    pair = TunnelPair()
+    _, handler = pair.kas.open()
+    pair.pump()
+    answering = pair.agent.opened[0][2]
+    answering.send_head(b"")
+    pair.pump()
+    answering.send_head(b"head")
+    pair.pump()
+    assert handler.said == [("head", b""), ("head", b"head")]
