@@ -1,7 +1,7 @@
 """The internal API of a Git side in memory, as an HTTP transport: what kas asks, answered from a few dictionaries.
 
-Follows GitLab's internal API and our two additions. `answer_with` makes the next answers of a route
-whatever a test wants, so broken peers are one line.
+Follows GitLab's internal API and our four additions; tests/integration/hub/test_internal_contract.py asks it and the
+real hub the same. `answer_with` makes the next answers of a route whatever a test wants, so broken peers are one line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import msgspec
 SECRET = b"0123456789abcdef0123456789abcdef"
 COMMIT = "a" * 40
 _PREFIX = "/api/v4/internal/kubernetes/"
+_OF_AGENTS = ("agent_info", "project_info", "verify_project_access", "modules/")
+_NOWHERE: dict[str, Any] = {"error": "404 Not Found"}
 
 
 def agent_info(**changes: Any) -> dict[str, Any]:
@@ -37,6 +39,13 @@ def agent_info(**changes: Any) -> dict[str, Any]:
     return answer | changes
 
 
+def project_info(project_id: int, full_path: str) -> dict[str, Any]:
+    """GitLab's documented answer about a project an agent may read."""
+    answer = agent_info(project_id=project_id)
+    answer["gitaly_repository"] |= {"gl_repository": f"project-{project_id}", "gl_project_path": full_path}
+    return {name: value for name, value in answer.items() if not name.startswith("agent_")}
+
+
 def proxy_user(**changes: Any) -> dict[str, Any]:
     """GitLab's documented answer about a person, changed."""
     answer: dict[str, Any] = {
@@ -49,11 +58,16 @@ def proxy_user(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeHub(httpx2.AsyncBaseTransport):
-    """One project with one agent and, once `commit_id` is set, a repository."""
+    """One project with one agent and, once `commit_id` is set, a repository; every commit has the same files."""
 
     token: str = "glagent-good"
     commit_id: str | None = COMMIT
     files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, bytes] = field(default_factory=dict)
+    refs: dict[tuple[str, str], str] = field(default_factory=lambda: {("branch", "main"): COMMIT})
+    """Commits by kind and name, beside `commit_id` where the default branch stands."""
+    projects: dict[str, int] = field(default_factory=lambda: {"ops/fleet": 31})
+    """The projects the agent may read; all have the same repository."""
     configurations: list[dict[str, Any]] = field(default_factory=list)
     requests: list[httpx2.Request] = field(default_factory=list)
     """Everything that was asked, in order."""
@@ -75,15 +89,18 @@ class FakeHub(httpx2.AsyncBaseTransport):
             answer = forced.pop(0)
             if isinstance(answer, Exception):
                 raise answer
-            return answer
-        return await self._answer(route, request)
+            return _on_the_wire(answer)
+        return _on_the_wire(await self._answer(route, request))
 
     async def _answer(self, route: str, request: httpx2.Request) -> httpx2.Response:
+        known = request.headers.get("authorization") == f"Bearer {self.token}"
+        if route.startswith(_OF_AGENTS) and not known:
+            return json_answer(401, {"message": "401 Unauthorized"})
         match route:
-            case "agent_info" if request.headers.get("authorization") == f"Bearer {self.token}":
-                return json_answer(200, agent_info())
             case "agent_info":
-                return json_answer(401, {"message": "401 Unauthorized"})
+                return json_answer(200, agent_info())
+            case "project_info" | "verify_project_access":
+                return self._project(route, request.url.params["id"])
             case "agent_configuration":
                 self.configurations.append(msgspec.json.decode(await request.aread()))
                 return httpx2.Response(204)
@@ -91,19 +108,77 @@ class FakeHub(httpx2.AsyncBaseTransport):
                 return json_answer(200, proxy_user())
             case "usage_metrics":
                 return httpx2.Response(204)
+            case _ if route.startswith("repository_"):
+                return self._repository(route, request)
+        await request.aread()
+        return json_answer(404, _NOWHERE)
+
+    def _project(self, route: str, full_path: str) -> httpx2.Response:
+        project_id = self.projects.get(full_path)
+        if project_id is None:
+            return json_answer(404, {"message": "404 Not Found"})
+        if route == "verify_project_access":
+            return httpx2.Response(204)
+        return json_answer(200, project_info(project_id, full_path))
+
+    def _repository(self, route: str, request: httpx2.Request) -> httpx2.Response:
+        query = request.url.params
+        if int(query["project_id"]) not in self.projects.values():
+            return json_answer(404, {"message": "404 Project Not Found"})
+        match route:
             case "repository_head":
                 return json_answer(200, {"default_branch": "main", "commit_id": self.commit_id})
-            case "repository_file":
-                return self._file(request)
-        return json_answer(404, {"message": "404 Not found"})
+            case "repository_ref":
+                return self._ref(query)
+            case _ if not self._has_commit(query["commit_id"]):
+                return json_answer(404, {"message": "404 Commit Not Found"})
+            case "repository_tree":
+                return json_answer(
+                    200, {"files": self._tree(query.get("path", ""), int(query.get("depth", 256)))}
+                )
+        return self._file(request)
+
+    def _has_commit(self, commit_id: str) -> bool:
+        return commit_id in {self.commit_id, *self.refs.values()}
+
+    def _ref(self, query: httpx2.QueryParams) -> httpx2.Response:
+        named = [(kind, query[kind]) for kind in ("branch", "tag", "commit") if kind in query]
+        if not named:
+            return json_answer(200, {"commit_id": self.commit_id})
+        [(kind, name)] = named
+        found = self.refs.get((kind, name))
+        if kind == "commit" and self._has_commit(name):
+            found = name
+        if found is None:
+            return json_answer(404, {"message": "404 Ref Not Found"})
+        return json_answer(200, {"commit_id": found})
+
+    def _tree(self, directory: str, depth: int) -> list[dict[str, Any]]:
+        inside = f"{directory}/" if directory else ""
+        listed = [
+            {"path": path, "mode": mode, "size": len(content)}
+            for mode, files in (("100644", self.files), ("120000", self.links))
+            for path, content in files.items()
+            if path.startswith(inside) and path.removeprefix(inside).count("/") < depth
+        ]
+        return sorted(listed, key=lambda file: str(file["path"]))
 
     def _file(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.params["path"] in self.links:
+            return json_answer(422, {"message": "a link is not a regular file"})
         content = self.files.get(request.url.params["path"])
         if content is None:
             return json_answer(404, {"message": "404 File Not Found"})
         if len(content) > int(request.url.params["max_bytes"]):
             return json_answer(413, {"message": "413 Too large"})
         return httpx2.Response(200, content=content, headers={"content-type": "application/octet-stream"})
+
+
+def _on_the_wire(answer: httpx2.Response) -> httpx2.Response:
+    """As a transport gives it: its body not read yet."""
+    return httpx2.Response(
+        answer.status_code, headers=answer.headers, stream=httpx2.ByteStream(answer.content)
+    )
 
 
 def json_answer(status: int, document: object) -> httpx2.Response:

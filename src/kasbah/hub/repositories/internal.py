@@ -123,7 +123,9 @@ class _Reads:
             content = await self._repositories.read_file(
                 parameters.project_id, parameters.commit_id, parameters.path, max_bytes=limit
             )
-        except (CommitNotFoundError, FileNotFoundInCommitError) as error:
+        except CommitNotFoundError as error:
+            raise NotFoundError("Commit") from error
+        except FileNotFoundInCommitError as error:
             raise NotFoundError("File") from error
         except FileTooLargeError as error:
             raise ApiError(413, str(error)) from error

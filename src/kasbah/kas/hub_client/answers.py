@@ -16,8 +16,11 @@ from kasbah.kas.hub_client.records import (
     AccessAsUser,
     AgentInfo,
     AgentName,
+    CommitId,
     Id,
+    ProjectInfo,
     ProxyUser,
+    RepositoryFile,
     RolesAt,
     Text,
 )
@@ -46,6 +49,28 @@ class AgentInfoAnswer(msgspec.Struct, frozen=True, kw_only=True):
             project_path=self.gitaly_repository.gl_project_path,
             default_branch=self.default_branch,
         )
+
+
+class ProjectInfoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    project_id: Id
+    default_branch: Text
+    gitaly_repository: _Repository
+
+    def record(self) -> ProjectInfo:
+        """The answer in our words."""
+        return ProjectInfo(
+            project_id=self.project_id,
+            project_path=self.gitaly_repository.gl_project_path,
+            default_branch=self.default_branch,
+        )
+
+
+class RefAnswer(msgspec.Struct, frozen=True):
+    commit_id: CommitId | None
+
+
+class TreeAnswer(msgspec.Struct, frozen=True):
+    files: tuple[RepositoryFile, ...]
 
 
 class _HasId(msgspec.Struct, frozen=True):

@@ -1,15 +1,16 @@
 """The calls kas makes to the Git side; only complete answers are believed.
 
-`agent_info` is remembered for a few seconds, so that a storm of reconnecting agents is no storm for the Git side; a
-revoked token works at most `agent_info_ttl_s` longer, or not at all where `fresh` is asked for. Nothing else is
-remembered here.
+What an agent may do is remembered for a while, refusals too, so that a storm of agents is no storm for the Git side:
+`HubClientSettings` says how long. A revoked token works that much longer, or not at all where `fresh` is asked for. What
+people may do is never remembered here.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx2
@@ -23,19 +24,38 @@ from kasbah.kas.hub_client.errors import (
     HubForbiddenError,
     HubNotFoundError,
     HubUnauthenticatedError,
+    NoRepositoryRoutesError,
     NotARegularFileError,
+    RefNotFoundError,
+    TooManyFilesError,
 )
-from kasbah.kas.hub_client.exchange import RETRY, Answer, Exchange, Question
-from kasbah.kas.hub_client.expiring import ExpiringCache
-from kasbah.kas.hub_client.records import AgentInfo, ProxyUser, RepositoryHead, UsageMetrics
+from kasbah.kas.hub_client.exchange import MAX_JSON_BYTES, RETRY, Answer, Exchange, Question, StreamedAnswer
+from kasbah.kas.hub_client.expiring import AnswerMemory
+from kasbah.kas.hub_client.module_request import ModuleRequest
+from kasbah.kas.hub_client.records import (
+    AgentInfo,
+    ProjectInfo,
+    ProxyUser,
+    Ref,
+    RepositoryFile,
+    RepositoryHead,
+    UsageMetrics,
+)
 from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kit.backoff import BackoffSettings
 from kasbah.kit.secrets import Secret, fingerprint
 from kasbah.kit.token_bucket import TokenBucket
 
 _MAX_REMEMBERED_TOKENS: Final = 10_000
+_MAX_REMEMBERED_PROJECTS: Final = 10_000
 _PREFIX: Final = "/api/v4/internal/kubernetes/"
+_MAX_TREE_BYTES: Final = 8 * 1024 * 1024
 _FILE_NOT_FOUND: Final = "404 File Not Found"
+_REF_NOT_FOUND: Final = "404 Ref Not Found"
+_OURS_NOT_FOUND: Final = frozenset(
+    {_FILE_NOT_FOUND, _REF_NOT_FOUND, "404 Project Not Found", "404 Commit Not Found"}
+)
+"""How our routes say 404; a Git side that says it in other words has no such routes."""
 _WRONG_JWT: Final = "KAS JWT authentication invalid"
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,512}")
 _REFUSALS: Final[Mapping[int, type[HubError]]] = {
@@ -67,10 +87,27 @@ class HubClient:
         retry: BackoffSettings = RETRY,
         settings: HubClientSettings | None = None,
     ) -> None:
-        self._settings = settings or HubClientSettings()
-        turns = TokenBucket(self._settings.calls_per_s, self._settings.calls_at_once)
+        given = settings or HubClientSettings()
+        turns = TokenBucket(given.calls_per_s, given.calls_at_once)
         self._exchange = Exchange(http, secret, clock, retry, turns)
-        self._agents = ExpiringCache[str, AgentInfo | HubError](elapsed, _MAX_REMEMBERED_TOKENS)
+        self._agents = AnswerMemory[str, AgentInfo](
+            elapsed,
+            _MAX_REMEMBERED_TOKENS,
+            ttl_s=given.agent_info_ttl_s,
+            error_ttl_s=given.agent_info_error_ttl_s,
+        )
+        self._projects = AnswerMemory[tuple[str, str], ProjectInfo](
+            elapsed,
+            _MAX_REMEMBERED_PROJECTS,
+            ttl_s=given.project_info_ttl_s,
+            error_ttl_s=given.project_info_error_ttl_s,
+        )
+        self._access = AnswerMemory[tuple[str, str], bool](
+            elapsed,
+            _MAX_REMEMBERED_PROJECTS,
+            ttl_s=given.project_access_ttl_s,
+            error_ttl_s=given.project_access_error_ttl_s,
+        )
 
     async def agent_info(self, token: Secret, *, fresh: bool = False) -> AgentInfo:
         """The agent this token belongs to.
@@ -86,25 +123,66 @@ class HubClient:
             HubContractError: the answer is not complete.
         """
         _check_token(token)
-        key = fingerprint(token)
-        known = None if fresh else self._agents.get(key)
-        if known is None:
-            known = await self._ask_agent_info(token, key)
-        if isinstance(known, HubError):
-            raise type(known)(str(known))
-        return known
+        return await self._agents.get(fingerprint(token), lambda: self._ask_agent_info(token), fresh=fresh)
 
-    async def _ask_agent_info(self, token: Secret, key: str) -> AgentInfo | HubError:
-        headers = {"Authorization": f"Bearer {token.reveal()}"}
-        answer = await self._exchange.ask(_get("agent_info", headers=headers))
-        if answer.status == 200:
-            info = answers.decode(answer.body, answers.AgentInfoAnswer, "agent_info").record()
-            self._agents.put(key, info, self._settings.agent_info_ttl_s)
-            return info
-        refusal = _refusal(answer, "agent_info")
-        if not isinstance(refusal, HubContractError):
-            self._agents.put(key, refusal, self._settings.agent_info_error_ttl_s)
-        return refusal
+    async def _ask_agent_info(self, token: Secret) -> AgentInfo:
+        answer = await self._exchange.ask(_get("agent_info", headers=_as_agent(token)))
+        _expect(answer, 200, "agent_info")
+        return answers.decode(answer.body, answers.AgentInfoAnswer, "agent_info").record()
+
+    async def project_info(self, token: Secret, full_path: str) -> ProjectInfo:
+        """A project whose repository the token's agent may read.
+
+        Raises:
+            HubUnauthenticatedError: the token is unknown or revoked.
+            HubForbiddenError, HubNotFoundError: it may not, or there is no such project.
+            HubUnavailableError, HubContractError: it could not be found out.
+        """
+        _check_token(token)
+
+        async def ask() -> ProjectInfo:
+            question = _get("project_info", headers=_as_agent(token), query={"id": full_path})
+            answer = await self._exchange.ask(question)
+            _expect(answer, 200, "project_info")
+            return answers.decode(answer.body, answers.ProjectInfoAnswer, "project_info").record()
+
+        return await self._projects.get((fingerprint(token), full_path), ask)
+
+    async def verify_project_access(self, token: Secret, full_path: str) -> None:
+        """Returns when the token's agent may hear of this project.
+
+        Raises:
+            HubUnauthenticatedError: the token is unknown or revoked.
+            HubForbiddenError, HubNotFoundError: it may not, or there is no such project.
+            HubUnavailableError, HubContractError: it could not be found out.
+        """
+        _check_token(token)
+
+        async def ask() -> bool:
+            question = _get("verify_project_access", headers=_as_agent(token), query={"id": full_path})
+            _expect(await self._exchange.ask(question), 204, "verify_project_access")
+            return True
+
+        await self._access.get((fingerprint(token), full_path), ask)
+
+    @asynccontextmanager
+    async def module_request(
+        self, token: Secret, request: ModuleRequest, body: AsyncIterator[bytes] | None
+    ) -> AsyncGenerator[StreamedAnswer]:
+        """An agent's request to a module of the Git side, and the answer as it comes, whatever its status.
+
+        The body is read while it is sent; what it raises ends the request and comes back from here, or as an answer
+        of the Git side.
+
+        Raises:
+            HubUnauthenticatedError: this is no token.
+            HubUnavailableError: no answer, or no more of it.
+        """
+        _check_token(token)
+        headers = (*request.headers, (b"Authorization", b"Bearer " + token.reveal().encode()))
+        target = f"{_PREFIX}modules/{request.target}"
+        async with self._exchange.stream(request.method, target, headers, body) as answer:
+            yield answer
 
     async def authorize_proxy_user(self, agent_id: int, token: Secret) -> ProxyUser:
         """Who this personal access token belongs to, and as whom they may use the agent. Never remembered here.
@@ -157,11 +235,44 @@ class HubClient:
             HubNotFoundError: there is no such project.
             HubError: it could not be found out.
         """
-        answer = await self._exchange.ask(
-            _get("repository_head", query={"project_id": project_id}, retry=True)
-        )
-        _expect(answer, 200, "repository_head")
+        answer = await self._ask_repository("repository_head", {"project_id": project_id})
         return answers.decode(answer.body, RepositoryHead, "repository_head")
+
+    async def repository_ref(self, project_id: int, ref: Ref | None = None) -> str | None:
+        """The commit of a ref, or of the default branch; None while nothing was pushed to that.
+
+        Raises:
+            RefNotFoundError: there is no such ref.
+            HubNotFoundError: there is no such project.
+            HubError: it could not be found out.
+        """
+        query: dict[str, str | int] = {"project_id": project_id}
+        if ref is not None:
+            query[ref.kind] = ref.name
+        answer = await self._ask_repository("repository_ref", query)
+        return answers.decode(answer.body, answers.RefAnswer, "repository_ref").commit_id
+
+    async def repository_tree(
+        self, project_id: int, commit_id: str, *, path: str = "", depth: int | None = None
+    ) -> tuple[RepositoryFile, ...]:
+        """The files below a directory of a commit, in Git's order; none when there is no such directory.
+
+        Args:
+            project_id: the project.
+            commit_id: the commit's full id.
+            path: the directory; empty for the top.
+            depth: how many levels; all when None.
+
+        Raises:
+            TooManyFilesError: more than the Git side lists.
+            HubNotFoundError: there is no such project or commit.
+            HubError: they could not be found out.
+        """
+        query: dict[str, str | int] = {"project_id": project_id, "commit_id": commit_id, "path": path}
+        if depth is not None:
+            query["depth"] = depth
+        answer = await self._ask_repository("repository_tree", query, max_bytes=_MAX_TREE_BYTES)
+        return answers.decode(answer.body, answers.TreeAnswer, "repository_tree").files
 
     async def repository_file(
         self, project_id: int, commit_id: str, path: str, *, max_bytes: int
@@ -175,16 +286,23 @@ class HubClient:
         """
         query: dict[str, str | int] = {"project_id": project_id, "commit_id": commit_id}
         query |= {"path": path, "max_bytes": max_bytes}
-        question = _get("repository_file", query=query, max_bytes=max(max_bytes, 4096), retry=True)
-        answer = await self._exchange.ask(question)
-        if answer.status == 404 and answers.message_of(answer.body) == _FILE_NOT_FOUND:
-            return None
-        if answer.status == 413 or (answer.status == 200 and len(answer.body) > max_bytes):
+        try:
+            answer = await self._ask_repository("repository_file", query, max_bytes=max(max_bytes, 4096))
+        except HubNotFoundError as error:
+            if str(error) == _FILE_NOT_FOUND:
+                return None
+            raise
+        if len(answer.body) > max_bytes:
             raise FileTooLargeError(f"{path} is larger than {max_bytes} bytes")
-        if answer.status == 422:
-            raise NotARegularFileError(f"{path} is not a regular file")
-        _expect(answer, 200, "repository_file")
         return answer.body
+
+    async def _ask_repository(
+        self, name: str, query: Mapping[str, str | int], *, max_bytes: int = MAX_JSON_BYTES
+    ) -> Answer:
+        answer = await self._exchange.ask(_get(name, query=query, retry=True, max_bytes=max_bytes))
+        if answer.status != 200:
+            raise _repository_refusal(answer, name, query)
+        return answer
 
     async def usage_metrics(self, metrics: UsageMetrics) -> None:
         """Add to the Git side's counters. Asked once: whoever asks again knows by the id that it is the same.
@@ -196,13 +314,17 @@ class HubClient:
         _expect(answer, 204, "usage_metrics")
 
 
+def _as_agent(token: Secret) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token.reveal()}"}
+
+
 def _get(
     name: str,
     *,
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str | int] | None = None,
     retry: bool = False,
-    max_bytes: int = 1024 * 1024,
+    max_bytes: int = MAX_JSON_BYTES,
 ) -> Question:
     return Question(
         method="GET",
@@ -239,3 +361,21 @@ def _refusal(answer: Answer, what: str) -> HubError:
     if refusal is None:
         return HubContractError(f"{what} answered {answer.status} {message}".rstrip())
     return refusal(message)
+
+
+def _repository_refusal(answer: Answer, name: str, query: Mapping[str, str | int]) -> HubError:
+    message = answers.message_of(answer.body)
+    match answer.status:
+        case 404 if message == _REF_NOT_FOUND:
+            return RefNotFoundError(message)
+        case 404 if message not in _OURS_NOT_FOUND:
+            return NoRepositoryRoutesError(
+                f"the Git side has no route {name}: it does not show its repositories to kas, as Kasbah's hub does"
+            )
+        case 413 if name == "repository_tree":
+            return TooManyFilesError(message)
+        case 413:
+            return FileTooLargeError(f"{query['path']} is larger than {query['max_bytes']} bytes")
+        case 422:
+            return NotARegularFileError(f"{query.get('path')} is not a regular file")
+    return _refusal(answer, name)

@@ -25,6 +25,10 @@ class HubNotFoundError(HubError):
     """The Git side has no such agent or project."""
 
 
+class RefNotFoundError(HubNotFoundError):
+    """The project has no such branch, tag or commit."""
+
+
 class HubUnavailableError(HubError):
     """The Git side is away, or too slow, or failed; later it may answer."""
 
@@ -34,6 +38,14 @@ class HubUnavailableError(HubError):
 
 class HubContractError(HubError):
     """The Git side answered something that kas does not understand, so nothing is allowed by it."""
+
+
+class NoRepositoryRoutesError(HubContractError):
+    """The Git side is a GitLab, whose repositories are Gitaly's; kas reads them from Kasbah's hub only."""
+
+
+class TooManyFilesError(HubError):
+    """There are more files than the Git side lists."""
 
 
 class FileTooLargeError(HubError):

@@ -1,5 +1,6 @@
 """One HTTP exchange with the Git side: signed, bounded in time and size, tried again when that is safe.
 
+An exchange of others, passed through, is neither judged nor repeated, and its answer is handed on as it comes.
 Knows statuses that mean "later" and none of the routes. Redirects are not followed: the address of the Git side is
 a setting, not something an answer may change.
 """
@@ -8,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 
@@ -19,10 +21,14 @@ from kasbah.kas.hub_client import jwt
 from kasbah.kas.hub_client.errors import HubContractError, HubUnavailableError
 from kasbah.kit.backoff import Backoff, BackoffSettings
 from kasbah.kit.token_bucket import TokenBucket
+from kasbah.wire.http1 import Headers
 
 RETRY: Final = BackoffSettings(initial_s=0.1, maximum_s=30, reset_s=60)
 MAX_RETRIES: Final = 4
+USER_AGENT: Final = f"gitlab-kas/{__version__}/kasbah"
 MAX_JSON_BYTES: Final = 1024 * 1024
+STREAM_IDLE_S: Final = 60.0
+"""Between two pieces of an exchange that is passed through."""
 _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -51,6 +57,34 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+
+
+class StreamedAnswer:
+    """An answer whose body is still coming.
+
+    Attributes:
+        status: as the Git side says.
+        reason: the words beside it.
+        headers: all of them.
+    """
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.status = response.status_code
+        self.reason = response.reason_phrase
+        self.headers: Headers = tuple(response.headers.raw)
+        self._response = response
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body's bytes as they were sent, whatever their encoding.
+
+        Raises:
+            HubUnavailableError: the rest does not come.
+        """
+        try:
+            async for chunk in self._response.aiter_raw():
+                yield chunk
+        except (httpx2.HTTPError, OSError) as error:
+            raise _unavailable(self._response.request, error) from error
 
 
 class Exchange:
@@ -84,6 +118,41 @@ class Exchange:
                 f"no answer to {question.method} {question.path} within {question.deadline_s:g} s"
             ) from error
 
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, headers: Headers, body: AsyncIterator[bytes] | None
+    ) -> AsyncGenerator[StreamedAnswer]:
+        """One exchange, passed through: nothing is judged, and nothing held but a piece.
+
+        A server that answers before it has read the whole body is heard when it stops reading for good.
+
+        Raises:
+            HubUnavailableError: no answer.
+        """
+        await self._wait_for_turn(Question(method=method, path=path))
+        request = self._build(
+            method,
+            path,
+            headers=[*headers, (b"User-Agent", USER_AGENT.encode())],
+            content=body,
+            timeout=STREAM_IDLE_S,
+        )
+        try:
+            response = await self._http.send(request, stream=True, follow_redirects=False)
+        except (httpx2.HTTPError, OSError) as error:
+            raise _unavailable(request, error) from error
+        try:
+            yield StreamedAnswer(response)
+        finally:
+            await response.aclose()
+
+    def _build(self, method: str, path: str, **request: Any) -> httpx2.Request:
+        """Signed, and without what earlier answers have set."""
+        self._http.cookies.clear()
+        built = self._http.build_request(method, path, **request)
+        built.headers[jwt.HEADER] = self._jwt.current()
+        return built
+
     async def _ask_again_and_again(self, question: Question) -> Answer:
         backoff = Backoff(self._retry)
         loop = asyncio.get_running_loop()
@@ -96,16 +165,15 @@ class Exchange:
 
     async def _ask_once(self, question: Question) -> Answer:
         await self._wait_for_turn(question)
+        request = self._request(question)
         try:
-            response = await self._http.send(self._request(question), stream=True, follow_redirects=False)
+            response = await self._http.send(request, stream=True, follow_redirects=False)
             try:
                 body = await _read(response, question)
             finally:
                 await response.aclose()
         except (httpx2.HTTPError, OSError) as error:
-            raise HubUnavailableError(
-                f"{question.method} {question.path} failed: {str(error) or type(error).__name__}"
-            ) from error
+            raise _unavailable(request, error) from error
         if response.status_code in _LATER:
             raise HubUnavailableError(f"{question.method} {question.path} answered {response.status_code}")
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
@@ -123,19 +191,23 @@ class Exchange:
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": f"gitlab-kas/{__version__}/kasbah",
-            jwt.HEADER: self._jwt.current(),
+            "User-Agent": USER_AGENT,
             **question.headers,
         }
         if question.body is not None:
             headers["Content-Type"] = "application/json"
-        return self._http.build_request(
+        return self._build(
             question.method,
             question.path,
             params=question.query or None,
             headers=headers,
             content=question.body,
         )
+
+
+def _unavailable(request: httpx2.Request, error: Exception) -> HubUnavailableError:
+    why = str(error) or type(error).__name__
+    return HubUnavailableError(f"{request.method} {request.url.path} failed: {why}")
 
 
 async def _read(response: httpx2.Response, question: Question) -> bytes:

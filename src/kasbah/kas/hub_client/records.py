@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -20,6 +20,15 @@ class AgentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The project that holds the agent and its configuration."""
     agent_name: AgentName
     project_path: Text
+    default_branch: Text
+
+
+class ProjectInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A project whose repository an agent may read."""
+
+    project_id: Id
+    project_path: Text
+    """As it is stored, however it was asked for."""
     default_branch: Text
 
 
@@ -57,6 +66,27 @@ class RepositoryHead(msgspec.Struct, frozen=True, kw_only=True):
     default_branch: Text
     commit_id: CommitId | None
     """None while the repository has no such branch: nothing was pushed yet."""
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """A place in a repository's history."""
+
+    kind: Literal["branch", "tag", "commit"]
+    name: str
+
+
+class RepositoryFile(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of a commit that is no directory."""
+
+    path: Annotated[str, msgspec.Meta(min_length=1)]
+    mode: str
+    """Git's, in octal."""
+    size: Annotated[int, msgspec.Meta(ge=0)]
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it has bytes of its own: neither a symbolic link nor a submodule."""
+        return self.mode.startswith("100")
 
 
 class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):

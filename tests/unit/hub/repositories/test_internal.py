@@ -87,10 +87,14 @@ async def test_each_refusal_has_its_status(routes, store):
         with pytest.raises(ApiError) as caught:
             await read_file(routes, commit, path, limit)
         assert caught.value.status == status
-    for revision, path in [(commit, "absent"), ("1" * 40, "file"), ("main", "file")]:
+    for revision, path, what in [
+        (commit, "absent", "File"),
+        ("1" * 40, "file", "Commit"),
+        ("main", "file", "Commit"),
+    ]:
         with pytest.raises(NotFoundError) as missing:
             await read_file(routes, revision, path)
-        assert missing.value.what == "File"
+        assert missing.value.what == what
 
 
 async def resolved(routes: dict[str, Route[Any]], **ref: str) -> object:

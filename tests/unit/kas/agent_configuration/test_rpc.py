@@ -240,7 +240,7 @@ async def test_a_revoked_token_ends_a_running_call_at_the_next_look():
 @pytest.mark.asyncio
 async def test_a_project_that_is_gone_ends_the_call():
     kas = Kas()
-    kas.hub.answer_with("repository_head", json_answer(404, {"message": "404 Not found"}))
+    kas.hub.answer_with("repository_head", json_answer(404, {"message": "404 Project Not Found"}))
     async with kas.watch() as responses:
         with pytest.raises(RpcError, match="Config: repository poll failed") as caught:
             await anext(responses)

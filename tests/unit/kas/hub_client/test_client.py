@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +13,13 @@ import pytest
 
 from kasbah.kas.hub_client import errors
 from kasbah.kas.hub_client.client import HubClient
+from kasbah.kas.hub_client.module_request import checked
 from kasbah.kas.hub_client.records import (
     AccessAsAgent,
     AccessAsUser,
     AgentInfo,
+    ProjectInfo,
+    Ref,
     RepositoryHead,
     RolesAt,
     UsageMetrics,
@@ -22,7 +27,7 @@ from kasbah.kas.hub_client.records import (
 from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kit.backoff import BackoffSettings
 from kasbah.kit.secrets import Secret
-from tests.doubles.fake_hub import COMMIT, SECRET, FakeHub, agent_info, json_answer, proxy_user
+from tests.doubles.fake_hub import COMMIT, SECRET, FakeHub, agent_info, json_answer, project_info, proxy_user
 
 TOKEN = Secret("glagent-good")
 PAT = Secret("glpat-x")
@@ -312,9 +317,167 @@ async def test_a_file_over_the_limit_is_refused_even_if_it_is_sent():
 @pytest.mark.asyncio
 async def test_a_folder_is_no_file_and_a_missing_project_is_not_a_missing_file():
     hub = FakeHub()
-    hub.answer_with("repository_file", json_answer(422, {}), json_answer(404, {"message": "404 Not found"}))
+    hub.answer_with("repository_file", json_answer(422, {}))
     client = client_of(hub)
     with pytest.raises(errors.NotARegularFileError):
         await client.repository_file(31, COMMIT, "f", max_bytes=10)
-    with pytest.raises(errors.HubNotFoundError):
-        await client.repository_file(31, COMMIT, "f", max_bytes=10)
+    for project_id, commit_id in ((32, COMMIT), (31, "b" * 40)):
+        with pytest.raises(errors.HubNotFoundError):
+            await client.repository_file(project_id, commit_id, "f", max_bytes=10)
+
+
+@pytest.mark.asyncio
+async def test_a_ref_is_found_absent_or_not_pushed_to_yet():
+    hub = FakeHub(refs={("tag", "v1"): "b" * 40})
+    client = client_of(hub)
+    assert await client.repository_ref(31) == COMMIT
+    assert await client.repository_ref(31, Ref("tag", "v1")) == "b" * 40
+    assert await client.repository_ref(31, Ref("commit", COMMIT)) == COMMIT
+    with pytest.raises(errors.RefNotFoundError):
+        await client.repository_ref(31, Ref("branch", "v1"))
+    hub.commit_id = None
+    assert await client.repository_ref(31) is None
+
+
+@pytest.mark.asyncio
+async def test_a_tree_lists_files_below_a_directory():
+    client = client_of(FakeHub(files={"a/b.yaml": b"x", "a/c/d.yaml": b"", "e": b""}, links={"a/l": b"e"}))
+    listed = await client.repository_tree(31, COMMIT, path="a", depth=1)
+    assert [(file.path, file.size, file.is_regular) for file in listed] == [
+        ("a/b.yaml", 1, True),
+        ("a/l", 1, False),
+    ]
+    assert len(await client.repository_tree(31, COMMIT)) == 4
+
+
+@pytest.mark.asyncio
+async def test_a_tree_that_is_too_large_is_refused():
+    hub = FakeHub()
+    hub.answer_with("repository_tree", json_answer(413, {"message": "more than 10000 files"}))
+    with pytest.raises(errors.TooManyFilesError, match="more than 10000"):
+        await client_of(hub).repository_tree(31, COMMIT)
+
+
+@pytest.mark.parametrize("body", [{"error": "404 Not Found"}, {"message": "404 Not found"}, {}])
+@pytest.mark.parametrize("route", ["repository_head", "repository_ref", "repository_tree", "repository_file"])
+@pytest.mark.asyncio
+async def test_a_gitlab_that_shows_no_repositories_is_called_that(route: str, body: dict[str, str]):
+    hub = FakeHub()
+    hub.answer_with(route, json_answer(404, body))
+    client = client_of(hub)
+    questions = {
+        "repository_head": lambda: client.repository_head(31),
+        "repository_ref": lambda: client.repository_ref(31),
+        "repository_tree": lambda: client.repository_tree(31, COMMIT),
+        "repository_file": lambda: client.repository_file(31, COMMIT, "f", max_bytes=10),
+    }
+    with pytest.raises(errors.NoRepositoryRoutesError, match=f"has no route {route}"):
+        await questions[route]()
+
+
+@pytest.mark.asyncio
+async def test_a_project_is_known_by_its_path():
+    hub = FakeHub(projects={"ops/fleet": 31, "open/source": 40})
+    info = await client_of(hub).project_info(TOKEN, "open/source")
+    assert info == ProjectInfo(project_id=40, project_path="open/source", default_branch="main")
+
+
+@pytest.mark.parametrize("route", ["project_info", "verify_project_access"])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, errors.HubUnauthenticatedError),
+        (403, errors.HubForbiddenError),
+        (404, errors.HubNotFoundError),
+        (302, errors.HubContractError),
+        (503, errors.HubUnavailableError),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_project_that_an_agent_may_not_read_is_refused(
+    route: str, status: int, error: type[Exception]
+):
+    hub = FakeHub()
+    hub.answer_with(route, json_answer(status, {"message": "no"}))
+    with pytest.raises(error):
+        await getattr(client_of(hub), route)(TOKEN, "ops/fleet")
+    assert len(hub.requests) == 1  # asked once, whatever it is
+
+
+@pytest.mark.parametrize(
+    ("route", "good_s", "bad_s"), [("project_info", 60, 10), ("verify_project_access", 300, 60)]
+)
+@pytest.mark.asyncio
+async def test_what_an_agent_may_read_is_remembered_and_refusals_shorter(
+    route: str, good_s: float, bad_s: float
+):
+    hub, clock = FakeHub(), Clock()
+    client = client_of(hub, clock)
+
+    async def asks(path: str) -> int:
+        before = len(hub.requests)
+        with contextlib.suppress(errors.HubNotFoundError):
+            await getattr(client, route)(TOKEN, path)
+        return len(hub.requests) - before
+
+    assert [await asks("ops/fleet"), await asks("ops/fleet"), await asks("no"), await asks("no")] == [
+        1,
+        0,
+        1,
+        0,
+    ]
+    clock.now += bad_s
+    assert [await asks("ops/fleet"), await asks("no")] == [0, 1]
+    clock.now += good_s - bad_s
+    assert await asks("ops/fleet") == 1
+
+
+@pytest.mark.parametrize("missing", ["project_id", "default_branch", "gitaly_repository"])
+@pytest.mark.asyncio
+async def test_an_incomplete_project_is_no_project(missing: str):
+    hub = FakeHub()
+    document = {name: value for name, value in project_info(31, "ops/fleet").items() if name != missing}
+    hub.answer_with("project_info", json_answer(200, document))
+    with pytest.raises(errors.HubContractError):
+        await client_of(hub).project_info(TOKEN, "ops/fleet")
+
+
+@pytest.mark.asyncio
+async def test_a_module_is_asked_as_the_agent_and_its_answer_comes_as_it_is():
+    hub = FakeHub()
+    hub.answer_with("modules/a/x y", httpx2.Response(418, headers={"X-A": "b"}, content=b"tea"))
+    request = checked("PUT", "a", "/x y", {"q": ["1", "2"]}, {"Content-Type": ["a/b"]})
+    async with client_of(hub).module_request(TOKEN, request, pieces(b"1", b"2")) as answer:
+        body = b"".join([chunk async for chunk in answer.chunks()])
+    assert (answer.status, dict(answer.headers)[b"X-A"], body) == (418, b"b", b"tea")
+    sent = hub.requests[0]
+    assert (sent.method, sent.url.raw_path) == ("PUT", b"/api/v4/internal/kubernetes/modules/a/x%20y?q=1&q=2")
+    assert sent.headers["authorization"] == "Bearer glagent-good"
+    assert "gitlab-kas-api-request" in sent.headers
+    assert await sent.aread() == b"12"
+
+
+@pytest.mark.asyncio
+async def test_a_module_that_is_away_is_said_to_be():
+    hub = FakeHub()
+    hub.answer_with("modules/a/", httpx2.ConnectError("refused"))
+    request = checked("GET", "a", "/", {}, {})
+    with pytest.raises(errors.HubUnavailableError, match="refused"):
+        async with client_of(hub).module_request(TOKEN, request, None):
+            pass
+
+
+@pytest.mark.asyncio
+async def test_what_one_answer_sets_is_nothing_to_the_next_question():
+    hub = FakeHub()
+    cookie = {"Set-Cookie": "session=stolen; Path=/"}
+    hub.answer_with("agent_info", httpx2.Response(200, json=agent_info(), headers=cookie))
+    client = client_of(hub)
+    await client.agent_info(TOKEN)
+    await client.agent_info(TOKEN, fresh=True)
+    assert "cookie" not in hub.requests[1].headers
+
+
+async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
