@@ -53,17 +53,32 @@ class Waiter(Protocol):
         """One can be used now, and by nobody else before: open a stream, or leave it to the next in line."""
 
 
+class Presence(Protocol):
+    """Wants to know which agents are connected here."""
+
+    def agent_came(self, agent_id: int) -> None:
+        """Its first tunnel is here."""
+
+    def agent_went(self, agent_id: int) -> None:
+        """Its last tunnel takes no more streams."""
+
+
 class TunnelRegistry:
     """The connected agents of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, presence: Presence | None = None) -> None:
+        """`presence` hears of the first tunnel of an agent, and that the last is gone."""
+        self._presence = presence
         self._tunnels: dict[int, list[AgentTunnel]] = {}
         self._waiters: dict[int, OrderedDict[Waiter, None]] = {}
 
     def add(self, agent_id: int, tunnel: AgentTunnel) -> None:
         """The tunnel takes streams from now on, whenever it can."""
-        self._tunnels.setdefault(agent_id, []).append(tunnel)
+        tunnels = self._tunnels.setdefault(agent_id, [])
+        tunnels.append(tunnel)
         _tunnels_ready.inc()
+        if self._presence is not None and len(tunnels) == 1:
+            self._presence.agent_came(agent_id)
         self.ready(agent_id)
 
     def remove(self, agent_id: int, tunnel: AgentTunnel) -> None:
@@ -72,8 +87,10 @@ class TunnelRegistry:
         if tunnel in tunnels:
             tunnels.remove(tunnel)
             _tunnels_ready.dec()
-        if not tunnels:
-            self._tunnels.pop(agent_id, None)
+            if not tunnels:
+                del self._tunnels[agent_id]
+                if self._presence is not None:
+                    self._presence.agent_went(agent_id)
 
     def count(self, agent_id: int) -> int:
         """How many pods of this agent are connected here."""

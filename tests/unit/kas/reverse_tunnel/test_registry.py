@@ -146,3 +146,23 @@ def test_an_agent_is_busy_when_all_it_has_is_in_use():
     assert registry.is_busy(7)
     registry.add(7, TunnelPair().kas.tunnel)
     assert not registry.is_busy(7)
+
+
+def test_the_first_and_the_last_tunnel_of_an_agent_are_told():
+    @dataclass
+    class Book:
+        told: list[str]
+
+        def agent_came(self, agent_id: int) -> None:
+            self.told.append(f"{agent_id} came")
+
+        def agent_went(self, agent_id: int) -> None:
+            self.told.append(f"{agent_id} went")
+
+    book, pods = Book([]), [TunnelPair(), TunnelPair()]
+    registry = TunnelRegistry(book)
+    for pod in pods:
+        registry.add(7, pod.kas.tunnel)
+    for pod in [*pods, pods[0]]:
+        registry.remove(7, pod.kas.tunnel)
+    assert book.told == ["7 came", "7 went"]
