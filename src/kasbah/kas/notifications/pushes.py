@@ -45,25 +45,24 @@ class PushWatch:
 
 
 class PathsWatch:
-    """One waiter's view of several projects; holds at most one notice of each."""
+    """One waiter's view of several projects; holds at most one push of each."""
 
     def __init__(self) -> None:
-        self._pushed: dict[str, None] = {}
+        self._pushed: dict[str, PushEvent] = {}
         self._any = asyncio.Event()
 
-    def notify(self, full_path: str) -> None:
-        """There was a push to this project."""
-        self._pushed[full_path] = None
+    def notify(self, event: PushEvent) -> None:
+        """There was a push."""
+        self._pushed[event.full_path] = event
         self._any.set()
 
-    async def next(self) -> str:
-        """The full path of the project that waits longest since its push."""
+    async def next(self) -> PushEvent:
+        """The newest push to the project that has waited longest."""
         await self._any.wait()
-        full_path = next(iter(self._pushed))
-        del self._pushed[full_path]
+        event = self._pushed.pop(next(iter(self._pushed)))
         if not self._pushed:
             self._any.clear()
-        return full_path
+        return event
 
 
 class GitPushes:
@@ -78,7 +77,7 @@ class GitPushes:
         for watch in self._watches.get(event.project_id, ()):
             watch.notify()
         for paths_watch in self._path_watches.get(event.full_path, ()):
-            paths_watch.notify(event.full_path)
+            paths_watch.notify(event)
 
     @contextmanager
     def watch(self, project_id: int) -> Iterator[PushWatch]:

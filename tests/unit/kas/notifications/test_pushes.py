@@ -51,12 +51,12 @@ async def test_several_projects_are_watched_by_path_and_each_is_told_once():
     with pushes.watch_paths(["a/b", "c/d"]) as watch, pushes.watch_paths(["e/f"]) as other:
         for path in ("c/d", "a/b", "c/d", "A/B", "g/h"):
             await pushes.git_push(Push(1, path))
-        assert [await watch.next(), await watch.next()] == ["c/d", "a/b"]
+        assert [await watch.next(), await watch.next()] == [Push(1, "c/d"), Push(1, "a/b")]
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await watch.next()
         await pushes.git_push(Push(3, "e/f"))
-        assert await other.next() == "e/f"
+        assert await other.next() == Push(3, "e/f")
 
 
 @pytest.mark.asyncio
