@@ -43,7 +43,9 @@ class _Header(msgspec.Struct, frozen=True):
     crit: msgspec.UnsetType | Any = msgspec.UNSET
 
 
-class _Claims(msgspec.Struct, frozen=True):
+class Claims(msgspec.Struct, frozen=True):
+    """What a token says that anybody looks at; times in seconds since 1970."""
+
     exp: float
     aud: str | list[str]
     iss: str = ""
@@ -64,15 +66,15 @@ class JwtCheck:
     def __repr__(self) -> str:
         return f"JwtCheck(audience={self.audience!r})"
 
-    def check(self, token: Secret, now: float) -> None:
-        """Take the token or not.
+    def check(self, token: Secret, now: float) -> Claims:
+        """Take the token, and tell what it says.
 
         Args:
             token: as it was sent, without a scheme.
             now: seconds since 1970.
 
         Raises:
-            JwtError: not; the text says why and shows nothing of it.
+            JwtError: it is not taken; the text says why and shows nothing of it.
         """
         text = token.reveal()
         if len(text) > _LONGEST or text.count(".") != 2:
@@ -84,9 +86,11 @@ class JwtCheck:
             raise JwtError("a header that is not taken")
         if not hmac.compare_digest(_signature(signed.encode(), self.secret, read.alg), _bytes(signature)):
             raise JwtError("another signature")
-        self._check_claims(_decoded(claims, _Claims), now)
+        said: Claims = _decoded(claims, Claims)
+        self._check_claims(said, now)
+        return said
 
-    def _check_claims(self, claims: _Claims, now: float) -> None:
+    def _check_claims(self, claims: Claims, now: float) -> None:
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         if self.audience not in audiences:
             raise JwtError("another audience")

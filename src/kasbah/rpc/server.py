@@ -52,10 +52,12 @@ class CallServer(Generic[C]):
         services: Sequence[Service[C]],
         *,
         log_fields: Callable[[C], Mapping[str, object]] = lambda _: {},
+        one_request_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
-        """`log_fields` says in the log whose call failed."""
+        """`log_fields` says in the log whose call failed; `one_request_bytes` bounds a request that comes alone."""
         self._services = {method.path: (method, handler) for method, handler in services}
         self._log_fields = log_fields
+        self.one_request_bytes = one_request_bytes
         self._open: set[OpenCall[C]] = set()
 
     def accept(self, path: str, call: Call, context: C, tasks: asyncio.TaskGroup) -> CallHandler:
@@ -70,7 +72,7 @@ class CallServer(Generic[C]):
     def max_request_bytes(self, path: str) -> int:
         """The longest request of a method that is worth collecting."""
         service = self._services.get(path)
-        return MAX_MESSAGE_BYTES if service and isinstance(service[0], BidiMethod) else MAX_REQUEST_BYTES
+        return MAX_MESSAGE_BYTES if service and isinstance(service[0], BidiMethod) else self.one_request_bytes
 
     def is_long(self, path: str) -> bool:
         """Whether the method streams, so that a call of it may last."""
@@ -211,10 +213,10 @@ class _OneRequestCall(OpenCall[C]):
         if self._task is not None:
             self._refuse(StatusCode.INVALID_ARGUMENT, "a second request")
             self._cancel()
-        elif len(message) > MAX_REQUEST_BYTES:
+        elif len(message) > (limit := self._server.one_request_bytes):
             self._refuse(
                 StatusCode.RESOURCE_EXHAUSTED,
-                f"a request of {len(message)} bytes is over the limit of {MAX_REQUEST_BYTES}",
+                f"a request of {len(message)} bytes is over the limit of {limit}",
             )
         else:
             try:

@@ -1,0 +1,3 @@
+"""Which agents a project configures, from the files in its repository."""
+
+from __future__ import annotations
