@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 
@@ -29,6 +30,9 @@ from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 
 _log = structlog.get_logger()
 
+USER_AGENT: Final = f"gitlab-agent/v{__version__}/kasbah"
+"""GitLab's form, by which kas and proxies know an agent; the last part is a commit there."""
+
 WithSlot = tuple[Module, LatestValue[AgentConfiguration]]
 
 
@@ -46,7 +50,8 @@ class Agentk:
             settings.tunnel,
             settings.token,
             kubernetes_api.accept,
-            user_agent=f"kasbah-agentk/{__version__}",
+            user_agent=USER_AGENT,
+            grpc_acceptor=kubernetes_api.accept_unnamed,
             on_open=self._tunnel_opened,
         )
         client = KubeClient(pool)

@@ -14,7 +14,7 @@ from typing import Final
 
 from kasbah import __version__
 from kasbah.agentk.reverse_tunnel.address import ProxySettings, parse_kas_address
-from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings, TunnelChoice
 from kasbah.errors import UserError
 from kasbah.kit.secrets import Secret
 from kasbah.kube.kubeconfig import KubeFlags
@@ -23,6 +23,21 @@ TOKEN_VARIABLE: Final = "AGENTK_TOKEN"  # noqa: S105 - a name, not a token
 DEFAULT_OBSERVABILITY_ADDRESS: Final = ":8080"
 _MAX_TOKEN_BYTES: Final = 4096
 _HEADER = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x20-\x7e]*?)[ \t]*")
+_NO_METADATA: Final = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-type",
+        "host",
+        "keep-alive",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    }
+    | {"proxy-connection", "user-agent"}
+)
+"""What HTTP/2 forbids, and what is ours to say."""
+_METADATA = re.compile(r"(?!grpc-)[a-z0-9_.\-]+(?<!-bin)")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 _DESCRIPTION: Final = """\
@@ -35,6 +50,8 @@ _EPILOG: Final = """\
 examples:
   In a pod, with the token from a Secret:
     agentk --kas-address=wss://kas.example.com/-/kubernetes-agent/ --token-file=/etc/agentk/secrets/token
+  With GitLab's kas:
+    agentk --kas-address=grpcs://kas.gitlab.example.com:8150 --token-file=/etc/agentk/secrets/token
   Beside a cluster, on a laptop:
     agentk --kas-address=ws://127.0.0.1:8080/-/kubernetes-agent/ --token-file=token --kubeconfig=$HOME/.kube/config
 
@@ -42,7 +59,7 @@ environment:
   AGENTK_TOKEN                the agent's token, instead of --token-file
   POD_NAMESPACE, POD_NAME     required in a cluster; elsewhere `default` and the host's name
   SERVICE_ACCOUNT_NAME        the service account of the pod
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   the way to kas
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   the way to kas, whatever its scheme
 
 exit codes: 0 stopped by a signal, 1 something failed while running, 2 flags or files cannot be used."""
 
@@ -135,12 +152,24 @@ def _read_token(path: Path) -> str:
 def _tunnel(flags: argparse.Namespace, environment: Mapping[str, str]) -> ReverseTunnelSettings:
     if not flags.kas_address:
         raise UserError("--kas-address is required: the address of kas, such as wss://kas.example.com")
+    address, choice = parse_kas_address(flags.kas_address), TunnelChoice(flags.kas_tunnel)
+    if address.grpc and choice is TunnelChoice.NATIVE:
+        raise UserError(
+            "--kas-tunnel=native needs a ws:// or wss:// address: grpc:// is GitLab's tunnel only"
+        )
+    headers = tuple(_header(text) for text in flags.kas_header)
+    if address.grpc:
+        _check_metadata(headers)
+    certificate, key = _pair(flags.kas_client_cert_file, flags.kas_client_key_file, "--kas-client")
     return ReverseTunnelSettings(
-        address=parse_kas_address(flags.kas_address),
+        address=address,
+        tunnel=choice,
         ca_file=_existing(flags.kas_ca_cert_file, "--kas-ca-cert-file"),
+        client_certificate_file=certificate,
+        client_key_file=key,
         insecure_skip_tls_verify=flags.kas_insecure_skip_tls_verify,
         tls_server_name=flags.kas_tls_server_name,
-        headers=tuple(_header(text) for text in flags.kas_header),
+        headers=headers,
         proxy=ProxySettings(
             https_proxy=Secret(_variable(environment, "HTTPS_PROXY")),
             http_proxy=Secret(_variable(environment, "HTTP_PROXY")),
@@ -160,6 +189,21 @@ def _header(text: str) -> tuple[str, str]:
             f'invalid header supplied: {text.partition(":")[0]!r}: it must look like "Name: value"'
         )
     return match[1], match[2]
+
+
+def _check_metadata(headers: Sequence[tuple[str, str]]) -> None:
+    for name, _ in headers:
+        if name.lower() in _NO_METADATA or _METADATA.fullmatch(name.lower()) is None:
+            raise UserError(
+                f"invalid header supplied: {name!r}: with a grpc address it is a call's metadata, "
+                "and that may not have this name"
+            )
+
+
+def _pair(certificate: str, key: str, flags: str) -> tuple[Path | None, Path | None]:
+    if bool(certificate) != bool(key):
+        raise UserError(f"{flags}-cert-file and {flags}-key-file go together: give both or neither")
+    return _existing(certificate, f"{flags}-cert-file"), _existing(key, f"{flags}-key-file")
 
 
 def _existing(path: str, flag: str) -> Path | None:
@@ -193,12 +237,7 @@ def _kube(flags: argparse.Namespace) -> KubeFlags:
 
 
 def _observability(flags: argparse.Namespace) -> ObservabilitySettings:
-    certificate = _existing(flags.observability_cert_file, "--observability-cert-file")
-    key = _existing(flags.observability_key_file, "--observability-key-file")
-    if (certificate is None) != (key is None):
-        raise UserError(
-            "--observability-cert-file and --observability-key-file go together: give both or neither"
-        )
+    certificate, key = _pair(flags.observability_cert_file, flags.observability_key_file, "--observability")
     return ObservabilitySettings(
         network=flags.observability_listen_network,
         address=flags.observability_listen_address or DEFAULT_OBSERVABILITY_ADDRESS,
@@ -254,8 +293,16 @@ def _add_kas_flags(group: argparse._ArgumentGroup) -> None:
         metavar='"NAME: VALUE"',
         action="append",
         default=[],
-        help="header added to the connection request; may be given again",
+        help="header added to the connection request (gRPC: to each call); may be given again",
     )
+    group.add_argument(
+        "--kas-tunnel",
+        choices=[choice.value for choice in TunnelChoice],
+        default=TunnelChoice.AUTO.value,
+        help="tunnel to offer to kas: auto, native (ours) or grpc (GitLab's); for troubleshooting (default auto)",
+    )
+    _add(group, "--kas-client-cert-file", "FILE", "our certificate, for a kas behind mutual TLS")
+    _add(group, "--kas-client-key-file", "FILE", "its key")
     _add_switch(
         group,
         "--kas-insecure-skip-tls-verify",

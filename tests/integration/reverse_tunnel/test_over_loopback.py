@@ -388,7 +388,7 @@ async def test_whoever_does_not_greet_is_gone_in_the_greeting_time(frames: bytes
 
 
 def test_a_missing_ca_file_is_said(tmp_path: Path):
-    from kasbah.agentk.reverse_tunnel.dial import tls_context
+    from kasbah.agentk.reverse_tunnel.tls import tls_context
     from kasbah.errors import UserError
 
     settings = ReverseTunnelSettings(address=parse_kas_address("wss://kas/"), ca_file=tmp_path / "none.crt")

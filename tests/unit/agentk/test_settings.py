@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kasbah.agentk import settings
+from kasbah.agentk.reverse_tunnel.settings import TunnelChoice
 from kasbah.agentk.settings import AgentkSettings
 from kasbah.errors import UserError
 from kasbah.kit.secrets import Secret
@@ -80,6 +81,32 @@ def test_in_a_cluster_the_pod_must_be_named():
 def test_with_a_kubeconfig_a_pod_need_not_be_named():
     cluster = TOKEN | {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
     assert parse(KAS, "--kubeconfig=f", environment=cluster).pod.name == "laptop"
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "grpcs"])
+def test_gitlabs_other_schemes_are_taken(scheme: str):
+    assert parse(f"--kas-address={scheme}://kas").tunnel.address.grpc
+
+
+def test_the_tunnel_is_kas_choice_unless_somebody_looks_for_a_problem():
+    assert parse(KAS).tunnel.tunnel is TunnelChoice.AUTO
+    assert parse(KAS, "--kas-tunnel=grpc").tunnel.tunnel is TunnelChoice.GRPC
+    assert "needs a ws:// or wss:// address" in refused("--kas-address=grpc://kas", "--kas-tunnel=native")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "TE", "grpc-timeout", "x-bin", "Host"])
+def test_a_header_that_cannot_be_metadata_is_refused_with_grpc_only(name: str):
+    header = f"--kas-header={name}: x"
+    assert parse(KAS, header).tunnel.headers == ((name, "x"),)
+    assert "may not have this name" in refused("--kas-address=grpc://kas", header)
+
+
+def test_a_certificate_for_kas_needs_its_key(tmp_path: Path):
+    (tmp_path / "c").touch()
+    (tmp_path / "k").touch()
+    assert "go together" in refused(KAS, f"--kas-client-key-file={tmp_path}/k")
+    made = parse(KAS, f"--kas-client-cert-file={tmp_path}/c", f"--kas-client-key-file={tmp_path}/k").tunnel
+    assert (made.client_certificate_file, made.client_key_file) == (tmp_path / "c", tmp_path / "k")
 
 
 def test_headers_may_be_given_several_times():

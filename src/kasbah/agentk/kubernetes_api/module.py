@@ -69,13 +69,22 @@ class KubernetesApi:
 
     def accept(self, kind: StreamKind, opening: bytes, stream: Stream) -> StreamHandler:
         """Take a stream that kas opened; refuses by resetting it."""
+        return self._accept(kind, opening, stream, self._own_agent_id())
+
+    def accept_unnamed(self, kind: StreamKind, opening: bytes, stream: Stream) -> StreamHandler:
+        """As `accept`, on a wire that does not say for which agent a request is: its opening says 0."""
+        return self._accept(kind, opening, stream, 0)
+
+    def _accept(
+        self, kind: StreamKind, opening: bytes, stream: Stream, agent_id: int | None
+    ) -> StreamHandler:
         if kind != StreamKind.KUBERNETES_API:
             return self._refuse(stream, ResetCode.PROTOCOL, "agentk takes no such streams")
         try:
             request = self._builder.build(opening)
         except RefusedRequestError as error:
             return self._refuse(stream, error.code, str(error))
-        if request.agent_id != self._own_agent_id():
+        if request.agent_id != agent_id:
             return self._refuse(stream, ResetCode.FORBIDDEN, "the request was granted for another agent")
         relay = Relay(self, stream, request)
         self._relays.add(relay)

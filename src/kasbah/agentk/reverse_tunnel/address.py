@@ -17,17 +17,24 @@ _NOTHING = Secret("")
 class KasAddress:
     """Where to dial."""
 
+    grpc: bool
+    """HTTP/2 right on the connection (`grpc`, `grpcs`); otherwise within a WebSocket (`ws`, `wss`)."""
     tls: bool
     host: str
     port: int
     target: str
-    """Path and query of the handshake's request."""
+    """Path and query of the WebSocket handshake's request; without meaning for gRPC."""
 
     @property
     def authority(self) -> str:
         """What the `Host` header says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    @property
+    def host_port(self) -> str:
+        """Host and port as a proxy is asked for them, and as messages name them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +52,15 @@ class ProxySettings:
     """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say (Go's reading of them)."""
 
     https_proxy: Secret = _NOTHING
-    """For wss; an URL that may hold a password."""
+    """For wss and grpcs, and for grpc as gRPC libraries do; an URL that may hold a password."""
     http_proxy: Secret = _NOTHING
-    """For ws."""
+    """For ws, and for grpc when there is no other."""
     no_proxy: str = ""
     """Comma-separated hosts, domains, addresses and CIDR blocks that are dialled directly; `*` for all."""
 
 
 def parse_kas_address(text: str) -> KasAddress:
-    """Read `ws://host[:port][/path]` or `wss://…`.
+    """Read `ws://host[:port][/path]`, `wss://…`, `grpc://host[:port]` or `grpcs://…`.
 
     Raises:
         UserError: another scheme, or not an address.
@@ -65,16 +72,12 @@ def parse_kas_address(text: str) -> KasAddress:
         raise UserError(f'malformed GitLab Kubernetes Agent Server address: "{text}": {error}') from error
     if parts.scheme not in _DEFAULT_PORTS:
         raise UserError(f'unsupported scheme in GitLab Kubernetes Agent Server address: "{parts.scheme}"')
-    if parts.scheme.startswith("grpc"):
-        raise UserError(
-            f"{parts.scheme}:// is not spoken yet; give the ws:// or wss:// address of kas, "
-            "such as wss://kas.example.com/-/kubernetes-agent/"
-        )
     if not parts.hostname or parts.username or parts.password or parts.fragment:
         raise UserError("the kas address must be scheme://host[:port][/path], without credentials")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return KasAddress(
-        tls=parts.scheme == "wss",
+        grpc=parts.scheme.startswith("grpc"),
+        tls=parts.scheme in {"wss", "grpcs"},
         host=parts.hostname,
         port=port if port is not None else _DEFAULT_PORTS[parts.scheme],
         target=target,
@@ -87,7 +90,9 @@ def find_proxy(address: KasAddress, settings: ProxySettings) -> ProxyAddress | N
     Raises:
         UserError: the proxy's URL cannot be used.
     """
-    secret = settings.https_proxy if address.tls else settings.http_proxy
+    secret = settings.https_proxy if address.tls or address.grpc else settings.http_proxy
+    if address.grpc and not address.tls:
+        secret = secret or settings.http_proxy
     if not secret or _is_excluded(address.host, address.port, settings.no_proxy):
         return None
     text = secret.reveal()

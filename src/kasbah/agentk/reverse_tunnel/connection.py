@@ -1,4 +1,4 @@
-"""One connection to kas, the agent's side."""
+"""A connection to kas, whatever tunnel it carries: what `module` needs to know of one, and what any of them says."""
 
 from __future__ import annotations
 
@@ -6,66 +6,94 @@ import asyncio
 from collections.abc import Callable
 
 from kasbah.errors import PeerError
-from kasbah.wire.native_tunnel.calls import open_call
-from kasbah.wire.native_tunnel.connection import TunnelConnection
-from kasbah.wire.native_tunnel.engine import Role
-from kasbah.wire.native_tunnel.frames import GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
-from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
 from kasbah.wire.rpc import Call, CallHandler, Metadata
 
 StreamAcceptor = Callable[[StreamKind, bytes, Stream], StreamHandler]
 """Given what a stream opens, its opening and the stream: who handles it. It may answer or reset at once."""
 
 
-class KasConnection(TunnelConnection, asyncio.Protocol):
-    """From the handshake to the end of one connection.
+class KasConnection(asyncio.Protocol):
+    """From the end of dialling to the end of one connection."""
 
-    Attributes:
-        admitted: kas' greeting, or why it refused.
-        hello: kas' greeting as soon as it is read: streams may follow it in the same packet.
-        leaving: set when no new streams can be opened here: kas drains, or the connection is gone.
-        closed: set when the socket is gone.
-    """
+    kind: str
+    """The metrics' name of the tunnel: `native` or `grpc`."""
+    state: ConnectionState
+    failure: str
+    """Why the connection broke or was refused; empty when it was neither."""
 
-    def __init__(self, transport: asyncio.Transport, acceptor: StreamAcceptor) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(Role.AGENT, transport, loop.call_soon, unmask=None)
-        self._acceptor = acceptor
-        self.admitted: asyncio.Future[KasHello] = loop.create_future()
-        self.hello: KasHello | None = None
-        self.leaving = asyncio.Event()
-        self.closed = asyncio.Event()
+    @property
+    def agent_id(self) -> int | None:
+        """Who kas says we are, if it says so on this connection."""
+        return None
 
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self._refused(self.failure or (str(error) if error else "kas closed the connection"))
-        self.leaving.set()
-        self.closed.set()
+    @property
+    def tunnels(self) -> int:
+        """How many of an agent's tunnels this connection takes up, where they are counted."""
+        return 0
 
-    def accepted(self, hello: KasHello) -> None:
-        self.hello = hello
-        if not self.admitted.done():
-            self.admitted.set_result(hello)
+    @property
+    def is_ready(self) -> bool:
+        """Whether kas has shown that it takes our tunnels here."""
+        raise NotImplementedError
 
-    def open_call(self, path: str, handler: CallHandler, metadata: Metadata = ()) -> Call:  # noqa: ARG002 - not carried
+    def open_call(self, path: str, handler: CallHandler, metadata: Metadata = ()) -> Call:
         """Make a call to kas.
 
         Raises:
-            RpcError: UNAVAILABLE: no new streams can be opened here.
+            RpcError: UNAVAILABLE: none can be made here.
         """
-        return open_call(self.tunnel, path, handler)
+        raise NotImplementedError
 
-    def stream_opened(self, kind: StreamKind, opening: bytes, stream: TunnelStream) -> StreamHandler:
-        return self._acceptor(kind, opening, stream)
+    def drain(self) -> None:
+        """Take no new work; the connection closes when what runs on it is over."""
+        raise NotImplementedError
 
-    def go_away_received(self, code: GoAwayCode, message: str) -> None:
-        if code is not GoAwayCode.DRAINING:
-            self.failure = f"kas refused the connection: {message or code.name.lower()}"
-            self._refused(self.failure)
+    def tick(self, now: float) -> None:
+        """Once a second, with a monotonic time."""
+        raise NotImplementedError
+
+    def close(self, reason: str = "") -> None:
+        """Cut what runs, and close."""
+        raise NotImplementedError
+
+
+class ConnectionState:
+    """How far one connection has come.
+
+    Attributes:
+        leaving: set when no new work comes here: kas drains, or the connection is gone.
+        closed: set when the socket is gone.
+    """
+
+    def __init__(self) -> None:
+        self._admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.leaving = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    @property
+    def is_admitted(self) -> bool:
+        return self._admitted.done() and self._admitted.exception() is None
+
+    async def admission(self) -> None:
+        """Wait until kas has taken the connection.
+
+        Raises:
+            PeerError: it has refused, or the connection is gone.
+        """
+        await self._admitted
+
+    def admit(self) -> None:
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+
+    def refuse(self, reason: str) -> None:
+        """Nothing happens once the connection was taken."""
+        if not self._admitted.done():
+            self._admitted.set_exception(PeerError(reason, retryable=True))
+            self._admitted.exception()  # whoever waits sees it; if nobody does, that is no warning
+
+    def lost(self, reason: str) -> None:
+        self.refuse(reason)
         self.leaving.set()
-
-    def _refused(self, reason: str) -> None:
-        if not self.admitted.done():
-            self.admitted.set_exception(PeerError(reason, retryable=True))
-            self.admitted.exception()  # whoever waited sees it; if nobody did, that is no warning
+        self.closed.set()

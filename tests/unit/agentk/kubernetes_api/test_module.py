@@ -138,3 +138,21 @@ def test_a_rotated_token_is_used_from_the_next_request_on():
 
 def test_any_configuration_is_fine():
     Fixture().api.validate(AgentConfiguration())
+
+
+@pytest.mark.parametrize(("named", "refused"), [(0, False), (7, True)])
+def test_a_wire_that_names_no_agent_needs_none_and_may_not_name_one(named: int, refused: bool):
+    fixture = Fixture(own_agent_id=None)
+    envelope = RequestEnvelope(agent_id=named, grant_id="", identity=AsAgent())
+    opening = encode_envelope(envelope) + b"GET / HTTP/1.1\r\n\r\n"
+    fixture.api.accept_unnamed(StreamKind.KUBERNETES_API, opening, fixture.stream)
+    assert (fixture.stream.reset_with is not None) == refused
+
+
+def test_who_names_no_agent_where_one_must_be_named_is_refused():
+    fixture = Fixture(own_agent_id=None)
+    envelope = RequestEnvelope(agent_id=0, grant_id="", identity=AsAgent())
+    fixture.api.accept(
+        StreamKind.KUBERNETES_API, encode_envelope(envelope) + b"GET / HTTP/1.1\r\n\r\n", fixture.stream
+    )
+    assert fixture.stream.reset_with == (ResetCode.FORBIDDEN, "the request was granted for another agent")

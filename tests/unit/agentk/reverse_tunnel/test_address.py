@@ -16,12 +16,16 @@ from kasbah.kit.secrets import Secret
         ("wss://kas.example", True, "kas.example", 443, "/", "kas.example"),
         ("wss://kas:8443/-/kubernetes-agent/?a=b", True, "kas", 8443, "/-/kubernetes-agent/?a=b", "kas:8443"),
         ("ws://[::1]:8080/x", False, "::1", 8080, "/x", "[::1]:8080"),
+        ("grpc://kas.example", False, "kas.example", 80, "/", "kas.example"),
+        ("grpcs://kas.example", True, "kas.example", 443, "/", "kas.example"),
+        ("grpc://[::1]:8150", False, "::1", 8150, "/", "[::1]:8150"),
     ],
 )
 def test_an_address_is_read(text: str, tls: bool, host: str, port: int, target: str, authority: str):
     address = parse_kas_address(text)
     assert (address.tls, address.host, address.port, address.target) == (tls, host, port, target)
     assert address.authority == authority
+    assert address.grpc == text.startswith("grpc")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,6 @@ def test_an_address_is_read(text: str, tls: bool, host: str, port: int, target: 
     [
         ("http://kas", 'unsupported scheme in GitLab Kubernetes Agent Server address: "http"'),
         ("kas.example:8150", "unsupported scheme"),
-        ("grpc://kas:8150", "not spoken yet"),
         ("ws://", "must be scheme://host"),
         ("ws://user:password@kas/", "without credentials"),
         ("ws://kas:99999/", "malformed"),
@@ -55,6 +58,26 @@ def test_tls_and_plain_connections_have_their_own_proxy():
     plain = find_proxy(parse_kas_address("ws://kas.example/"), PROXIES)
     assert plain is not None
     assert (plain.host, plain.port) == ("proxy2", 8080)
+
+
+@pytest.mark.parametrize(
+    ("address", "https", "http", "host"),
+    [
+        ("grpcs://kas.example", "http://a", "http://b", "a"),
+        ("grpc://kas.example", "http://a", "http://b", "a"),
+        ("grpc://kas.example", "", "http://b", "b"),
+    ],
+)
+def test_grpc_asks_for_the_proxy_as_grpc_libraries_do(address: str, https: str, http: str, host: str):
+    settings = ProxySettings(https_proxy=Secret(https), http_proxy=Secret(http))
+    proxy = find_proxy(parse_kas_address(address), settings)
+    assert proxy is not None
+    assert proxy.host == host
+
+
+def test_messages_and_proxies_name_the_port_always():
+    assert parse_kas_address("wss://kas").host_port == "kas:443"
+    assert parse_kas_address("grpc://[::1]").host_port == "[::1]:80"
 
 
 @pytest.mark.parametrize(

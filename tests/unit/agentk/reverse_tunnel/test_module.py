@@ -11,7 +11,8 @@ import pytest
 from kasbah.agentk.reverse_tunnel.address import parse_kas_address
 from kasbah.agentk.reverse_tunnel.connection import KasConnection
 from kasbah.agentk.reverse_tunnel.module import ReverseTunnel
-from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.agentk.reverse_tunnel.native_connection import NativeConnection
+from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings, TunnelChoice
 from kasbah.errors import PeerError, UserError
 from kasbah.kit.secrets import Secret
 from kasbah.wire.methods import REGISTER
@@ -29,7 +30,7 @@ class Dialled:
 
     def __init__(self) -> None:
         self.kas, self.transport = FarEnd(Role.KAS), FakeTransport()
-        self.connection: KasConnection | None = None
+        self.connection: NativeConnection | None = None
 
     async def talk(self) -> None:
         await asyncio.sleep(0)
@@ -66,7 +67,7 @@ class World:
     async def _dial(self, _settings, _context, _user_agent, make_protocol) -> KasConnection:
         dialled = Dialled()
         self.dialled.append(dialled)
-        dialled.connection = make_protocol(dialled.transport)
+        dialled.connection = make_protocol(dialled.transport, TunnelChoice.NATIVE)
         return dialled.connection
 
     @asynccontextmanager
