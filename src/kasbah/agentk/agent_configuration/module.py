@@ -32,7 +32,8 @@ _log = structlog.get_logger()
 BACKOFF: Final = BackoffSettings(initial_s=0.5, maximum_s=30, reset_s=10)
 """After a refusal of the first answer. It starts over soon: whoever corrects a file is waiting for the result."""
 PAUSE_S: Final = 0.5
-"""After a call that was good for a while, and without a tunnel: the tunnel has a back-off of its own."""
+"""After a call that broke off when it was good for a while, and without a tunnel, which has a back-off of its own."""
+_QUICK_S: Final = 1.0
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
@@ -67,6 +68,7 @@ class AgentConfigurationWatch:
         self._backoff = backoff
         self._pause_s = pause_s
         self._identity: tuple[int, str] | None = None
+        self._ended_at = float("-inf")
         self.commit_id = ""
 
     async def run(self) -> None:
@@ -82,13 +84,23 @@ class AgentConfigurationWatch:
                     received += 1
                     self._receive(response)
         except RpcError as error:
+            status = error.code.name.lower()
             if error.code is StatusCode.UNAVAILABLE:
                 _log.debug("no configuration without a tunnel", error=str(error))
             elif received:  # the call was good for a while: a mistake in a file that was good before, perhaps
-                _log.warning("configuration refused by kas", error=str(error))
+                _log.warning("configuration refused by kas", status=status, error=str(error))
             else:
-                raise
-        await asyncio.sleep(self._pause_s)
+                raise RpcError(error.code, f"{status}: {error}") from error
+            await asyncio.sleep(self._pause_s)
+        else:
+            await self._ended()
+
+    async def _ended(self) -> None:
+        """Kas ends a call when its connection has become old: go on at once, unless it does nothing else."""
+        now = asyncio.get_running_loop().time()
+        if now - self._ended_at < _QUICK_S:
+            await asyncio.sleep(self._pause_s)
+        self._ended_at = now
 
     def _receive(self, response: ConfigurationResponse) -> None:
         configuration = response.configuration

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -16,8 +17,7 @@ import structlog
 from google.protobuf.message import Message
 
 from kasbah.errors import PeerError
-from kasbah.kit.backoff import CONTROL, BackoffSettings
-from kasbah.kit.tasks import keep_trying
+from kasbah.kit.backoff import CONTROL, Backoff, BackoffSettings
 from kasbah.kube.client import ServerVersion
 from kasbah.wire.methods import REGISTER, UNREGISTER
 from kasbah.wire.pb.gitlab.agent.agent_registrar.rpc.rpc_pb2 import RegisterRequest, UnregisterRequest
@@ -27,8 +27,6 @@ from kasbah.wire.rpc import RpcError, StatusCode, UnaryMethod
 _log = structlog.get_logger()
 
 INTERVAL_S: Final = 300.0
-PAUSE_S: Final = 1.0
-"""Without a tunnel: the tunnel has a back-off of its own."""
 LEAVE_TIMEOUT_S: Final = 2.0
 
 Req = TypeVar("Req", bound=Message)
@@ -70,13 +68,11 @@ class AgentRegistrar:
         kubernetes_version: Callable[[], Awaitable[ServerVersion]],
         *,
         backoff: BackoffSettings = CONTROL,
-        pause_s: float = PAUSE_S,
     ) -> None:
         self._calls = calls
         self._pod = pod
         self._kubernetes_version = kubernetes_version
-        self._backoff = backoff
-        self._pause_s = pause_s
+        self._backoff = Backoff(backoff)
         self._registered = False
         self._soon = asyncio.Event()
 
@@ -87,26 +83,33 @@ class AgentRegistrar:
     async def run(self) -> None:
         """Stay on the list until cancelled, then leave it."""
         try:
-            await keep_trying("agent_registrar", self._register_and_wait, self._backoff)
+            while True:
+                wait_s = await self._register()
+                self._soon.clear()  # whoever answered knows us, also when the connection came up meanwhile
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._soon.wait()
         finally:
             if self._registered:
                 await self._leave()
 
-    async def _register_and_wait(self) -> None:
+    async def _register(self) -> float:
+        """One attempt; seconds until the next, unless there is a new connection before."""
         meta = await self._meta()
         try:
             await self._calls.unary(REGISTER, RegisterRequest(agent_meta=meta, pod_id=self._pod.pod_id))
         except RpcError as error:
-            if error.code is not StatusCode.UNAVAILABLE:
-                raise
-            _log.debug("not registered without a tunnel", error=str(error))
-            await asyncio.sleep(self._pause_s)
-            return
-        self._soon.clear()  # whoever answered knows us, also when the connection came up while we waited for it
+            delay_s = self._backoff.failed(asyncio.get_running_loop().time(), random.random())  # noqa: S311 - jitter
+            log = _log.debug if error.code is StatusCode.UNAVAILABLE else _log.warning  # the tunnel says that
+            log(
+                "not registered",
+                status=error.code.name.lower(),
+                error=str(error),
+                retry_in_s=round(delay_s, 2),
+            )
+            return delay_s
         self._registered = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(INTERVAL_S):
-                await self._soon.wait()
+        return INTERVAL_S
 
     async def _leave(self) -> None:
         """Say goodbye if that works at once; an older kas does not know the call."""

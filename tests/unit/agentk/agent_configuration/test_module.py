@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from kasbah.agentk.agent_configuration.module import AgentConfigurationWatch
 from kasbah.agentk.module import LatestValue
@@ -130,3 +131,24 @@ async def test_one_mistake_after_another_is_never_answered_by_longer_waiting():
         await kas.silent.wait()
         task.cancel()
     assert watch.commit_id == "19"
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_kas_ended_is_made_again_at_once_but_not_forever():
+    kas = FakeKas([[answer("a")], []])
+    watch = AgentConfigurationWatch(kas, [], pause_s=3600)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(watch.run())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        task.cancel()
+    assert [request.commit_id for request in kas.requests] == ["", "a"]
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_is_logged_with_its_status_and_its_text():
+    with capture_logs() as logs:
+        await delivered([RpcError(StatusCode.FAILED_PRECONDITION, "Config: no such key")], [])
+    assert [log["error"] for log in logs if log["log_level"] == "warning"] == [
+        "failed_precondition: Config: no such key"
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from kasbah.agentk.agent_registrar.module import AgentRegistrar, Pod
 from kasbah.errors import PeerError
@@ -44,7 +45,7 @@ async def no_version() -> ServerVersion:
 
 
 def registrar(kas: FakeKas, kubernetes_version: Any = version) -> AgentRegistrar:
-    return AgentRegistrar(kas, POD, kubernetes_version, backoff=AT_ONCE, pause_s=0)
+    return AgentRegistrar(kas, POD, kubernetes_version, backoff=AT_ONCE)
 
 
 @pytest.mark.asyncio
@@ -137,3 +138,30 @@ async def test_the_connection_that_carried_the_registration_is_no_reason_for_ano
             await asyncio.sleep(0)
         task.cancel()
     assert [method for method, _ in kas.calls] == [REGISTER, UNREGISTER]
+
+
+@pytest.mark.asyncio
+async def test_a_new_connection_ends_the_waiting_after_a_failure():
+    kas = FakeKas([RpcError(StatusCode.UNAUTHENTICATED, "no")])
+    slow = BackoffSettings(initial_s=3600, maximum_s=3600, reset_s=1)
+    agent = AgentRegistrar(kas, POD, version, backoff=slow)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(agent.run())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(kas.calls) == 1
+        agent.register_soon()
+        await kas.registered.acquire()
+        task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_kas_that_does_not_know_farewells_is_left_without_a_word():
+    kas = FakeKas()
+    with capture_logs() as logs:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(registrar(kas).run())
+            await kas.registered.acquire()
+            kas.failures.append(RpcError(StatusCode.UNIMPLEMENTED, "unknown method Unregister"))
+            task.cancel()
+    assert not [log for log in logs if log["log_level"] != "debug"]
