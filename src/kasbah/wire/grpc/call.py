@@ -138,7 +138,7 @@ class GrpcCall:
         """That many bytes of messages have left this room."""
         self._outstanding = max(0, self._outstanding - size)
         if not self._delivering and self._handler is not None:
-            if self._unread > self._outstanding + size:  # something waits for room
+            if len(self._assembler):  # something may wait for room
                 self._deliver()
             else:
                 self._settle()
@@ -167,7 +167,7 @@ class GrpcCall:
     @property
     def has_work(self) -> bool:
         """Something is to be sent as soon as windows allow."""
-        return self._handler is not None and (self._queued > 0 or self._ended)
+        return self._queued > 0 or (self._ended and not self.end_sent)
 
     def cut(self, out: list[bytes | memoryview], room: int) -> int:
         """Move at most `room` bytes of the queue to `out`: how many."""
@@ -224,7 +224,7 @@ class GrpcCall:
 
     def stop_sending(self) -> None:
         """Nobody reads any more what we say: the caller's side, once the answerer has ended."""
-        self._ended = True
+        self._ended = self.end_sent = True
         self._queue.clear()
         self._queued = 0
 
@@ -242,23 +242,23 @@ class GrpcCall:
         self._queued = 0
         self._owner.hold(-self._unread, -self._partial)
         self._unread = self._partial = 0
+        self._assembler.clear()
 
     def _deliver(self) -> None:
         """Hand over messages as long as there is room, and then the end."""
         assembler = self._assembler
         self._delivering = True
-        try:
-            while self._handler is not None and self._outstanding < self._window:
+        while self._handler is not None and self._outstanding < self._window:
+            try:
                 message = assembler.next()
-                if message is None:
-                    break
-                self._outstanding += len(message)
-                self._handler.message_received(message)
-        except RpcError as error:
-            self._break(error.code, str(error))
-            return
-        finally:
-            self._delivering = False
+            except RpcError as error:
+                self._break(error.code, str(error))
+                return
+            if message is None:
+                break
+            self._outstanding += len(message)
+            self._handler.message_received(message)
+        self._delivering = False
         if self._handler is None:
             return
         assembler.keep()

@@ -1,24 +1,20 @@
 """One HTTP/2 connection with gRPC calls on it, either end: bytes in, bytes out, calls.
 
 h2 keeps the streams' states, compresses headers and checks what peers may send when. On the path of every byte its cost
-is felt, so DATA is cut, counted and written here, with h2's idea of the peer's windows; h2's own inbound windows are
-never used. Answers stand in line before calls, and calls share the connection by turns of one frame.
-
-The connection's window opens as bytes arrive, so a call nobody reads stalls no other, until all calls together leave
-`max_buffered_bytes` unread; from there on it opens only as they are consumed.
+is felt, so DATA and WINDOW_UPDATE pass it by, and with them the windows. What may cost us much and a peer little is
+counted before h2 sees it. The rooms around this one each hold one part: `frames` cuts, `outgoing` writes, `windows` and
+`floods` count, `call` is one call.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import (
     Event,
+    InformationalResponseReceived,
     RemoteSettingsChanged,
     RequestReceived,
     ResponseReceived,
@@ -27,12 +23,13 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
-from h2.stream import H2Stream
 
 from kasbah.wire.grpc import frames
 from kasbah.wire.grpc.call import GrpcCall
 from kasbah.wire.grpc.floods import Floods
 from kasbah.wire.grpc.frames import FrameReader, GrpcProtocolError
+from kasbah.wire.grpc.http2 import Http2
+from kasbah.wire.grpc.keepalive import KEEPALIVE_PING, KeepAlive
 from kasbah.wire.grpc.limits import GrpcLimits
 from kasbah.wire.grpc.metadata import (
     GZIP,
@@ -44,10 +41,11 @@ from kasbah.wire.grpc.metadata import (
     read_request,
     read_response,
     read_trailers,
-    response_headers,
     trailers,
 )
+from kasbah.wire.grpc.outgoing import Outgoing
 from kasbah.wire.grpc.status import status_of_http, status_of_reset
+from kasbah.wire.grpc.windows import InboundWindow
 from kasbah.wire.rpc import Call, CallHandler, Metadata, RpcError, StatusCode
 
 __all__ = ["GrpcEngine", "GrpcLimits", "GrpcOwner", "GrpcProtocolError", "GrpcRole"]
@@ -89,51 +87,6 @@ class GrpcOwner(Protocol):
         """After our `go_away` or the peer's: the last call is over."""
 
 
-class _Http2(H2Connection):
-    """h2, told what is checked here instead."""
-
-    MAX_CLOSED_STREAMS = 1000
-
-    def __init__(self, role: GrpcRole, limits: GrpcLimits) -> None:
-        super().__init__(
-            H2Configuration(
-                client_side=role is GrpcRole.CLIENT,
-                header_encoding=None,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-            )
-        )
-        self.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = limits.stream_window
-        self.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = limits.max_calls
-        self.local_settings[SettingCodes.MAX_HEADER_LIST_SIZE] = 4 * limits.max_metadata_bytes
-        if role is GrpcRole.CLIENT:
-            self.local_settings[SettingCodes.ENABLE_PUSH] = 0
-        self.local_settings.acknowledge()
-        self.decoder.max_header_list_size = 4 * limits.max_metadata_bytes
-
-    # These walk over all streams and are asked for each new one: who opens too many is refused by the engine.
-
-    @property
-    def open_inbound_streams(self) -> int:
-        return 0
-
-    @property
-    def open_outbound_streams(self) -> int:
-        return 0
-
-    def forget_closed_streams(self) -> None:
-        """Drop what is kept of closed streams, but for how the last thousand ended."""
-        _ = super().open_inbound_streams
-
-    def ignore_content_length(self, stream_id: int) -> H2Stream:
-        """The stream, of whose DATA h2 will see none."""
-        stream = self.streams[stream_id]
-        stream._expected_content_length = None  # noqa: SLF001 - else the end of the stream is taken for a wrong length
-        return stream
-
-
 class GrpcEngine:
     """One connection's state on this side."""
 
@@ -157,34 +110,25 @@ class GrpcEngine:
         self._compress = compress
         self._reader = FrameReader(preface=self._is_server)
         self._floods = Floods(self.limits)
+        self._window = InboundWindow(self.limits)
+        keepalive_s = SERVER_KEEPALIVE_S if self._is_server else CLIENT_KEEPALIVE_S
+        self._keepalive = KeepAlive(self.limits.keepalive_s or keepalive_s, self.limits.keepalive_timeout_s)
+        self._h2 = Http2(client=not self._is_server, limits=self.limits)
+        self._outgoing = Outgoing(
+            self._h2, server=self._is_server, flush_wanted=owner.flush_wanted, forget=self.forget
+        )
         self._calls: dict[int, GrpcCall] = {}
-        self._line: OrderedDict[GrpcCall, None] = OrderedDict()
-        self._starved: OrderedDict[GrpcCall, None] = OrderedDict()
-        """Calls that wait for the connection's window."""
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._flush_requested = False
-        self._closed = False
-        self._draining = False
-        self._peer_draining = False
-        self._last_accepted = frames.MAX_STREAM_ID
-        self._drain_message = ""
-        self._draining_since: float | None = None
-        self._finished = False
-        self._settings_seen = False
         self._next_id = 1
         self._last_peer_id = 0
         self._over_since_sweep = 0
-        self._received = 0
-        self._credited = 0
-        self._unread = 0
-        self._partial = 0
-        self._heard = False
-        self._last_heard: float | None = None
-        self._ping_sent_at: float | None = None
-        self._keepalive_s = self.limits.keepalive_s or (
-            SERVER_KEEPALIVE_S if self._is_server else CLIENT_KEEPALIVE_S
-        )
+        self._settings_seen = False
+        self._closed = False
+        self._draining = False
+        self._draining_since: float | None = None
+        self._drain_message = ""
+        self._last_accepted = frames.MAX_STREAM_ID
+        self._peer_draining = False
+        self._finished = False
         self._frame_handlers: dict[int, Callable[[int, int, bytes | memoryview], None]] = {
             frames.DATA: self._data_received,
             frames.HEADERS: self._headers_received,
@@ -199,22 +143,12 @@ class GrpcEngine:
             RequestReceived: self._request_received,
             ResponseReceived: self._response_received,
             TrailersReceived: self._trailers_received,
+            InformationalResponseReceived: self._informed,
             StreamReset: self._stream_reset,
             RemoteSettingsChanged: self._settings_changed,
         }
-        self._h2 = _Http2(role, self.limits)
-        self._begin()
-
-    def _begin(self) -> None:
-        h2 = self._h2
-        h2.initiate_connection()
-        self._write(h2.data_to_send())
-        if self._is_server:
-            h2.receive_data(frames.PREFACE)  # checked by our reader
-        # What has arrived is counted here; h2 must never think a window is used up.
-        h2.increment_flow_control_window(frames.MAX_WINDOW - 65_535)
-        h2.data_to_send()
-        self._write(frames.window_update(0, self.limits.connection_window - 65_535))
+        self._outgoing.write(self._h2.begin())
+        self._outgoing.write(frames.window_update(0, self.limits.connection_window - 65_535))
 
     @property
     def closed(self) -> bool:
@@ -237,13 +171,13 @@ class GrpcEngine:
         return (
             len(self._calls) < most
             and self._next_id < _RETIRE_FROM_ID
-            and self._out_bytes < self.limits.max_output_bytes
+            and self._outgoing.answer_bytes < self.limits.max_output_bytes
         )
 
     @property
     def has_output(self) -> bool:
         """Whether `take` would answer something."""
-        return bool(self._out) or bool(self._line)
+        return bool(self._outgoing)
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -263,7 +197,7 @@ class GrpcEngine:
         self._calls[stream_id] = call
         self._h2.send_headers(stream_id, headers)
         call.stream = self._h2.streams[stream_id]
-        self._drain_h2()
+        self._outgoing.write_h2()
         return call
 
     def go_away(self, message: str = "") -> None:
@@ -276,17 +210,16 @@ class GrpcEngine:
         self._draining = True
         self._drain_message = message
         if self._is_server:
-            self._write(frames.goaway(frames.MAX_STREAM_ID, frames.NO_ERROR, message))
+            self._outgoing.write(frames.goaway(frames.MAX_STREAM_ID, frames.NO_ERROR, message))
             self._ping(_DRAIN_PING)
         else:
-            self._write(frames.goaway(0, frames.NO_ERROR, message))
+            self._outgoing.write(frames.goaway(0, frames.NO_ERROR, message))
             self._last_accepted = 0
             self._finish_if_idle()
 
     def connection_lost(self, reason: str) -> None:
         """The socket is gone: every call is told, nothing can be sent."""
-        self._closed = True
-        self._out.clear()
+        self._close()
         code = StatusCode.CANCELLED if self._is_server else StatusCode.UNAVAILABLE
         for call in list(self._calls.values()):
             call.lost(code, reason)
@@ -304,18 +237,11 @@ class GrpcEngine:
             self._draining_since = self._draining_since or now
             if now - self._draining_since > self.limits.keepalive_timeout_s:
                 self._drain()
-        if self._heard or self._last_heard is None:
-            self._heard = False
-            self._last_heard = now
-            self._ping_sent_at = None
-        elif self._ping_sent_at is not None:
-            if now - self._ping_sent_at > self.limits.keepalive_timeout_s:
-                self._fatal(
-                    GrpcProtocolError("timeout: the peer is silent, no answer to a ping", frames.NO_ERROR)
-                )
-        elif now - self._last_heard >= self._keepalive_s:
-            self._ping_sent_at = now
-            self._ping(_KEEPALIVE_PING)
+        try:
+            if self._keepalive.tick(now):
+                self._ping(KEEPALIVE_PING)
+        except GrpcProtocolError as error:
+            self._fatal(error)
 
     # -- bytes in ------------------------------------------------------------------------------------------------
 
@@ -327,7 +253,7 @@ class GrpcEngine:
         """
         if self._closed:
             return
-        self._heard = True
+        self._keepalive.heard = True
         try:
             for kind, flags, stream_id, payload in self._reader.receive(data):
                 if not self._settings_seen and (kind != frames.SETTINGS or flags & frames.ACK):
@@ -338,29 +264,24 @@ class GrpcEngine:
         except GrpcProtocolError as error:
             self._fatal(error)
         except ProtocolError as error:
-            self._drain_h2()  # h2 has said GOAWAY already
+            self._outgoing.write_h2()  # h2 has said GOAWAY already
             self._close()
             raise GrpcProtocolError(f"HTTP/2: {error}", int(error.error_code)) from error
-        if self._out_bytes > self.limits.max_output_bytes and not self._closed:
+        if self._outgoing.answer_bytes > self.limits.max_output_bytes and not self._closed:
             self._fatal(GrpcProtocolError("the peer does not read our answers", frames.ENHANCE_YOUR_CALM))
 
     def _fatal(self, error: GrpcProtocolError) -> None:
-        self._write(frames.goaway(self._last_peer_id, error.code, str(error)))
+        self._outgoing.write(frames.goaway(self._last_peer_id, error.code, str(error)))
         self._close()
         raise error
 
     def _close(self) -> None:
         self._closed = True
-        self._line.clear()
-        self._starved.clear()
+        self._outgoing.drop_calls()
 
     def _data_received(self, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
         size = len(payload)
-        self._received += size
-        if self._received - self._credited > self.limits.connection_window:
-            raise GrpcProtocolError(
-                "more DATA than the connection's window allows", frames.FLOW_CONTROL_ERROR
-            )
+        self._window.receive(size)
         call = self._calls.get(stream_id)
         if call is None:
             self._check_not_idle(stream_id)
@@ -379,14 +300,11 @@ class GrpcEngine:
                 self._break_call(call, frames.FLOW_CONTROL_ERROR, "more DATA than the call's window allows")
             elif flags & frames.END_STREAM:
                 self._peer_ended(call, (StatusCode.INTERNAL, "the answer ended without a status"))
-        held_back = max(0, self._unread - self.limits.max_buffered_bytes)
-        due = self._received - held_back - self._credited
-        if due >= self.limits.connection_window // 2:
-            self._credit(due)
+        self._open_window()
 
-    def _credit(self, due: int) -> None:
-        self._credited += due
-        self._write(frames.window_update(0, due))
+    def _open_window(self) -> None:
+        if (grant := self._window.take_grant()) and not self._closed:
+            self._outgoing.write(frames.window_update(0, grant))
 
     def _peer_ended(self, call: GrpcCall, outcome: tuple[StatusCode, str]) -> None:
         """The peer's half of the stream is over; to the caller, so is the call."""
@@ -394,13 +312,16 @@ class GrpcEngine:
             call.peer_ended()
             return
         if not call.end_sent:
-            call.stop_sending()
             self._reset(call, frames.NO_ERROR)
+            call.stop_sending()
         call.peer_ended(outcome)
 
     def _headers_received(self, _flags: int, stream_id: int, block: bytes | memoryview) -> None:
-        if stream_id not in self._calls and stream_id <= self._highest(stream_id):
-            self._floods.idle()  # an end that was under way when we cut the call; h2 must read it all the same
+        if stream_id not in self._calls:
+            if not self._is_server:
+                self._check_not_idle(stream_id)
+            if stream_id <= self._last_peer_id or not self._is_server:
+                self._floods.late_headers()  # under way when we cut the call; h2 must read them all the same
         self._to_h2(block)
 
     def _reset_received(self, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
@@ -417,10 +338,7 @@ class GrpcEngine:
             h2.outbound_flow_control_window += increment
             if not increment or h2.outbound_flow_control_window > frames.MAX_WINDOW:
                 raise GrpcProtocolError("an impossible WINDOW_UPDATE", frames.FLOW_CONTROL_ERROR)
-            self._line.update(self._starved)
-            self._starved.clear()
-            if self._line:
-                self._want_flush()
+            self._outgoing.window_opened()
             return
         call = self._calls.get(stream_id)
         if call is None:
@@ -441,8 +359,7 @@ class GrpcEngine:
         self._to_h2(frames.frame_header(frames.SETTINGS, flags, stream_id, len(payload)) + payload)
 
     def _ping_received(self, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
-        if not flags & frames.ACK:
-            self._floods.ping()
+        self._floods.ping()
         self._to_h2(frames.frame_header(frames.PING, flags, stream_id, len(payload)) + payload)
         if flags & frames.ACK and payload == _DRAIN_PING:
             self._drain()
@@ -472,7 +389,7 @@ class GrpcEngine:
 
     def _to_h2(self, frame: bytes | memoryview) -> None:
         events = self._h2.receive_data(frame)
-        self._drain_h2()
+        self._outgoing.write_h2()
         for event in events:
             handler = self._event_handlers.get(type(event))
             if handler is not None:
@@ -555,12 +472,15 @@ class GrpcEngine:
             outcome = read_trailers(event.headers or ())
             self._peer_ended(call, outcome or (StatusCode.UNKNOWN, "the answer ended without a status"))
 
+    def _informed(self, _event: InformationalResponseReceived) -> None:
+        self._floods.idle()
+
     def _stream_reset(self, event: StreamReset) -> None:
         call = self._calls.get(event.stream_id)
         if call is None:
             return
         if self._is_server:
-            if not call.head_sent:
+            if not call.head_sent or not event.remote_reset:
                 self._floods.reset()
             call.lost(StatusCode.CANCELLED, "the caller gave up")
         else:
@@ -578,131 +498,37 @@ class GrpcEngine:
 
     def take(self, budget: int) -> bytes:
         """What is to be written now, about `budget` bytes of calls at most; call again while `has_output`."""
-        self._flush_requested = False
-        out: list[bytes | memoryview] = [*self._out]
-        self._out.clear()
-        self._out_bytes = 0
-        line, size = self._line, 0
-        writable: list[GrpcCall] = []
-        while line and size < budget:
-            call, _ = line.popitem(last=False)
-            call.in_line = False
-            size += self._emit(call, out)
-            if call.take_writable():
-                writable.append(call)
-        for call in writable:
-            if call.handler is not None:
-                call.handler.writable()
-        return b"".join(out)
-
-    def _emit(self, call: GrpcCall, out: list[bytes | memoryview]) -> int:
-        """The call's next turn: its head if that is due, one frame of DATA, its end if nothing else is left."""
-        size = 0
-        if call.queued:
-            if not call.head_sent:
-                call.head_sent = True
-                self._h2.send_headers(call.stream_id, response_headers(gzip=call.gzip))
-                out.append(self._h2.data_to_send())
-            size = self._emit_data(call, out)
-            if call.queued:
-                return size
-        if call.ended and not call.end_sent:
-            self._emit_end(call, out)
-        return size
-
-    def _emit_data(self, call: GrpcCall, out: list[bytes | memoryview]) -> int:
-        h2, stream = self._h2, call.stream
-        room = min(
-            h2.outbound_flow_control_window, stream.outbound_flow_control_window, frames.MAX_FRAME_SIZE
-        )
-        if room <= 0:
-            if stream.outbound_flow_control_window > 0:
-                call.in_line = True
-                self._starved[call] = None
-            return 0
-        position = len(out)
-        out.append(b"")
-        size = call.cut(out, room)
-        h2.outbound_flow_control_window -= size
-        stream.outbound_flow_control_window -= size
-        flags = 0
-        if call.queued:
-            call.in_line = True
-            self._line[call] = None
-        elif call.ended and not self._is_server:
-            flags = frames.END_STREAM
-            call.end_sent = True
-            h2.end_stream(call.stream_id)
-            h2.clear_outbound_data_buffer()  # the flag stands on our frame
-        out[position] = frames.frame_header(frames.DATA, flags, call.stream_id, size)
-        return size
-
-    def _emit_end(self, call: GrpcCall, out: list[bytes | memoryview]) -> None:
-        if self._is_server:
-            self._say_trailers(call, StatusCode.OK, "")
-            out.append(self._h2.data_to_send())
-            self.forget(call)
-        else:
-            call.end_sent = True
-            self._h2.end_stream(call.stream_id)
-            out.append(self._h2.data_to_send())
-
-    def _say_trailers(self, call: GrpcCall, code: StatusCode, message: str) -> None:
-        self._h2.send_headers(
-            call.stream_id, trailers(code, message, head_sent=call.head_sent), end_stream=True
-        )
-        if not call.read_closed:
-            self._h2.reset_stream(call.stream_id, frames.NO_ERROR)
-
-    def _write(self, data: bytes) -> None:
-        self._out.append(data)
-        self._out_bytes += len(data)
-        self._want_flush()
-
-    def _drain_h2(self) -> None:
-        if data := self._h2.data_to_send():
-            self._write(data)
+        return self._outgoing.take(budget)
 
     def _ping(self, payload: bytes) -> None:
         self._h2.ping(payload)
-        self._drain_h2()
-
-    def _want_flush(self) -> None:
-        if not self._flush_requested:
-            self._flush_requested = True
-            self._owner.flush_wanted()
+        self._outgoing.write_h2()
 
     # -- the calls' owner ----------------------------------------------------------------------------------------
 
     def stand_in_line(self, call: GrpcCall) -> None:
         """The call has something to send."""
         if not self._closed:
-            call.in_line = True
-            self._line[call] = None
-            self._want_flush()
+            self._outgoing.stand_in_line(call)
 
     def open_window(self, call: GrpcCall, increment: int) -> None:
         """The peer may send so much more on this call."""
         if not self._closed:
-            self._write(frames.window_update(call.stream_id, increment))
+            self._outgoing.write(frames.window_update(call.stream_id, increment))
 
     def hold(self, unread: int, partial: int) -> bool:
         """So much more (or less) is kept for a call; False: partial messages take too much room."""
-        self._unread += unread
-        self._partial += partial
-        if unread < 0 and not self._closed:
-            held_back = max(0, self._unread - self.limits.max_buffered_bytes)
-            due = self._received - held_back - self._credited
-            if due >= self.limits.connection_window // 2:
-                self._credit(due)
-        return self._partial <= self.limits.max_buffered_bytes
+        room = self._window.hold(unread, partial)
+        if unread < 0:
+            self._open_window()
+        return room
 
     def close(self, call: GrpcCall, code: StatusCode, message: str) -> None:
         """End the call on the wire, at once: the answerer with this status, the caller by giving up."""
         if not self._closed and not (call.read_closed and call.end_sent):
             if self._is_server:
-                self._say_trailers(call, code, message)
-                self._drain_h2()
+                self._outgoing.say_trailers(call, code, message)
+                self._outgoing.write_h2()
             else:
                 self._reset(call, frames.CANCEL)
         self.forget(call)
@@ -710,13 +536,12 @@ class GrpcEngine:
     def forget(self, call: GrpcCall) -> None:
         """The call is over on the wire and here."""
         if self._calls.pop(call.stream_id, None) is not None:
-            self._line.pop(call, None)
-            self._starved.pop(call, None)
+            self._outgoing.drop(call)
             call.detach()
             self._stream_over()
 
     def _stream_over(self) -> None:
-        self._drain_h2()
+        self._outgoing.write_h2()
         self._floods.call_over()
         self._over_since_sweep += 1
         if self._over_since_sweep >= max(_SWEEP_EVERY, len(self._calls)):
@@ -737,7 +562,7 @@ class GrpcEngine:
             self._h2.reset_stream(call.stream_id, code)
         except StreamClosedError:
             return
-        self._drain_h2()
+        self._outgoing.write_h2()
 
     # -- the connection ------------------------------------------------------------------------------------------
 
@@ -755,7 +580,7 @@ class GrpcEngine:
         """The peer has heard that we go away: what it opens from now on is refused."""
         if self._draining and self._last_accepted == frames.MAX_STREAM_ID:
             self._last_accepted = self._last_peer_id
-            self._write(frames.goaway(self._last_peer_id, frames.NO_ERROR, self._drain_message))
+            self._outgoing.write(frames.goaway(self._last_peer_id, frames.NO_ERROR, self._drain_message))
             self._finish_if_idle()
 
     def _finish_if_idle(self) -> None:

@@ -10,6 +10,8 @@ from kasbah.wire.grpc.limits import GrpcLimits
 PERIOD_S: Final = 10.0
 LATE_FRAMES_PER_CALL: Final = 32
 """What may still be under way for each call when it ends."""
+_HEADERS_COST: Final = 10
+"""As many frames as decompressing headers costs."""
 
 
 class Floods:
@@ -53,6 +55,11 @@ class Floods:
         self._idle += 1
         if self._idle > self._limits.max_idle_frames:
             raise _flood("frames that do nothing")
+
+    def late_headers(self) -> None:
+        """Headers of a call that is over: nobody wants them, but they must be decompressed."""
+        self._idle += _HEADERS_COST - 1
+        self.idle()
 
     def call_over(self) -> None:
         """What the peer sent before it knew is no flood."""

@@ -14,7 +14,7 @@ class GrpcLimits:
     max_message_bytes: int = 4 * 1024 * 1024
     """One message, decompressed; a longer one fails its call."""
     max_metadata_bytes: int = 16 * 1024
-    """A call's header list as HTTP/2 counts it; a longer one fails the call, four times as much the connection."""
+    """A call's header list as HTTP/2 counts it; a longer one fails the call, twice as much the connection."""
     stream_window: int = 256 * 1024
     """Bytes the peer may send on one call beyond what its handler has consumed."""
     connection_window: int = 4 * 1024 * 1024

@@ -62,6 +62,11 @@ class MessageAssembler:
             del self._rest[: self._position]
         self._position = 0
 
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._data = self._rest = bytearray()
+        self._position = 0
+
     def next(self) -> bytes | None:
         """The next message, decompressed; None: it is not whole yet.
 

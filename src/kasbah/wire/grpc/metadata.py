@@ -80,15 +80,17 @@ def read_request(headers: Headers, max_bytes: int) -> Request:
     """
     pseudo: dict[bytes, bytes] = {}
     content_type, encoding = b"", b""
-    size = 0
+    size, regular = 0, False
     metadata: list[tuple[str, str]] = []
     for name, value in headers:
         size += len(name) + len(value) + _ENTRY_OVERHEAD
         if name[:1] == b":":
-            if name not in _REQUEST_PSEUDO or name in pseudo or metadata or content_type:
+            if name not in _REQUEST_PSEUDO or name in pseudo or regular:
                 raise MalformedHeadersError
             pseudo[name] = value
-        elif name == b"content-type":
+            continue
+        regular = True
+        if name == b"content-type":
             content_type = value
         elif name == b"grpc-encoding":
             encoding = value
