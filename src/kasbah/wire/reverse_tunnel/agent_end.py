@@ -23,7 +23,7 @@ from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import Error as Tunn
 from kasbah.wire.reverse_tunnel.automaton import CONNECT_RESPONSE
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.reverse_tunnel.metadata import replayed
-from kasbah.wire.rpc import Call, CallHandler, Metadata, RpcError, StatusCode
+from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, RpcError, StatusCode
 
 _HEARD: Final = bytes_arm.tag(ConnectResponse.MESSAGE_FIELD_NUMBER)
 _SAID: Final = bytes_arm.tag(ConnectRequest.MESSAGE_FIELD_NUMBER)
@@ -51,7 +51,7 @@ class AgentEnd:
     def __init__(self, owner: AgentEndOwner) -> None:
         self._owner = owner
         self._walk = Walk(CONNECT_RESPONSE)
-        self._handler: CallHandler | None = None
+        self._handler: CallHandler = NOBODY
         self._used = False
         self._head_said = False
         self._answered = False
@@ -125,8 +125,7 @@ class AgentEnd:
             self._finish(code, message)
 
     def writable(self) -> None:
-        if self._handler is not None:
-            self._handler.writable()
+        self._handler.writable()
 
     # -- what kas says -------------------------------------------------------------------------------------------
 
@@ -142,8 +141,7 @@ class AgentEnd:
             return
         self._call.consumed(len(message))
         if arm == "close_send":
-            if self._handler is not None:
-                self._handler.ended()
+            self._handler.ended()
             return
         info = response.request_info
         self._used = True
@@ -152,13 +150,11 @@ class AgentEnd:
             self._handler = handler
 
     def _carry(self, size: int, data: bytes) -> None:
-        handler = self._handler  # None: answered already, and what the caller still says is of no use
-        if data and handler is not None:
+        if data and self._handler is not NOBODY:
             self._debt += size - len(data)
-        else:
+        else:  # empty, or answered already and of no use
             self._call.consumed(size)
-        if handler is not None:
-            handler.message_received(data)
+        self._handler.message_received(data)
 
     # -- what we say ---------------------------------------------------------------------------------------------
 
@@ -169,14 +165,13 @@ class AgentEnd:
 
     def _say_all(self) -> None:
         self._answered = True
-        self._handler = None
+        self._handler = NOBODY
         self._call.end()
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _finish(self, code: StatusCode, message: str) -> None:
         self._over = True
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            handler.failed(code or StatusCode.CANCELLED, message or "kas ended the tunnel")
+        handler, self._handler = self._handler, NOBODY
+        handler.failed(code or StatusCode.CANCELLED, message or "kas ended the tunnel")
         self._owner.tunnel_over(self, code, message, used=self._used)

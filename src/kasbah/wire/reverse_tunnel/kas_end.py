@@ -23,7 +23,7 @@ from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import Error as Tunn
 from kasbah.wire.reverse_tunnel.automaton import CONNECT_REQUEST
 from kasbah.wire.reverse_tunnel.descriptor import MAX_DESCRIPTOR_BYTES, served_paths
 from kasbah.wire.reverse_tunnel.metadata import forwarded
-from kasbah.wire.rpc import Call, CallHandler, Metadata, RpcError, StatusCode
+from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, RpcError, StatusCode
 
 _HEARD: Final = bytes_arm.tag(ConnectRequest.MESSAGE_FIELD_NUMBER)
 _SAID: Final = bytes_arm.tag(ConnectResponse.MESSAGE_FIELD_NUMBER)
@@ -52,7 +52,7 @@ class KasEnd:
         self._owner = owner
         self._walk = Walk(CONNECT_REQUEST)
         self._paths: frozenset[str] = frozenset()
-        self._handler: CallHandler | None = None
+        self._handler: CallHandler = NOBODY
         self._begun = False
         self._said_all = False
         self._over = False
@@ -87,19 +87,19 @@ class KasEnd:
     # -- the call that is carried --------------------------------------------------------------------------------
 
     def send(self, message: bytes) -> bool:
-        if self._handler is None or self._said_all:
+        if self._handler is NOBODY or self._said_all:
             return True
         return self._call.send(bytes_arm.wrap(_SAID, message))
 
     def end(self) -> None:
-        if self._handler is not None and not self._said_all:
+        if self._handler is not NOBODY and not self._said_all:
             self._said_all = True
             self._call.send(_CLOSE_SEND)
 
     def fail(self, code: StatusCode, message: str = "") -> None:
         """The caller gives up, and the tunnel with it."""
-        if self._handler is not None:
-            self._handler = None
+        if self._handler is not NOBODY:
+            self._handler = NOBODY
             self._call.fail(StatusCode.CANCELLED, message or f"the caller gave up: {code.name}")
             self._finish()
 
@@ -130,10 +130,9 @@ class KasEnd:
         except RpcError as error:
             self._broken(error)
             return
-        handler, self._handler = self._handler, None
+        handler, self._handler = self._handler, NOBODY
         self._call.end()
-        if handler is not None:
-            handler.ended()
+        handler.ended()
         self._finish()
 
     def failed(self, code: StatusCode, message: str) -> None:
@@ -143,8 +142,7 @@ class KasEnd:
         self._finish()
 
     def writable(self) -> None:
-        if self._handler is not None:
-            self._handler.writable()
+        self._handler.writable()
 
     # -- what the agent says -------------------------------------------------------------------------------------
 
@@ -173,33 +171,27 @@ class KasEnd:
         # The metadata of `header` and `trailer` is the agent's word and goes nowhere.
 
     def _carry(self, size: int, data: bytes) -> None:
-        handler = self._handler
-        if data and handler is not None:
+        if data:
             self._debt += size - len(data)
         else:
             self._call.consumed(size)
-        if handler is not None:
-            handler.message_received(data)
+        self._handler.message_received(data)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def _tell(self, code: StatusCode, message: str) -> None:
         """The carried call is over with this status; what the agent says from now on is read and ignored."""
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            handler.failed(code, message)
+        handler, self._handler = self._handler, NOBODY
+        handler.failed(code, message)
 
     def _broken(self, error: RpcError) -> None:
-        if self._over:
-            return
         self._call.fail(error.code, str(error))
         self._tell(error.code, str(error))
         self._finish()
 
     def _finish(self) -> None:
-        if not self._over:
-            self._over = True
-            self._owner.tunnel_over(self)
+        self._over = True
+        self._owner.tunnel_over(self)
 
 
 def _error(error: TunnelError) -> tuple[StatusCode, str]:

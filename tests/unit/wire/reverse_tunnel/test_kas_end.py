@@ -293,6 +293,20 @@ def test_what_a_caller_that_is_gone_does_not_take_opens_the_window_too():
     assert sum(scene.call.taken) == len(ERROR)
 
 
+def test_an_idle_tunnel_has_nobody_to_tell_that_it_drains():
+    scene = Scene()
+    scene.end.writable()
+    assert scene.caller.said == []
+
+
+def test_a_caller_may_give_up_while_it_is_told_something():
+    scene = Scene(begun=True)
+    scene.caller.message_received = lambda message: scene.caller.call.fail(StatusCode.CANCELLED)  # type: ignore[method-assign]
+    scene.hear(HEADER, MESSAGE, MESSAGE, ERROR)
+    assert scene.call.failed_with == (StatusCode.CANCELLED, "the caller gave up: CANCELLED")
+    assert scene.over == [scene.end]
+
+
 def test_data_in_an_odd_encoding_are_data():
     scene = Scene(begun=True)
     scene.hear(HEADER, b"\x1a\x89\x00" + b"\x0a\x86\x00" + b"answer")

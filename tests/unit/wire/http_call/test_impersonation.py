@@ -1,0 +1,116 @@
+"""Identities on GitLab's wire; "nobody" stays impossible."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+
+from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra, identity_of_headers
+from kasbah.wire.identity import AsAgent, AsUser, Identity
+from kasbah.wire.pb.gitlab.agent.gitlab_access.rpc import rpc_pb2 as gitlab_access
+from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc.rpc_pb2 import (
+    ExtraKeyVal,
+    HeaderExtra,
+    ImpersonationConfig,
+)
+from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
+from kasbah.wire.rpc import RpcError, StatusCode
+
+MIA = AsUser(
+    username="gitlab:user:mia",
+    groups=("gitlab:user", "gitlab:project_role:40:developer"),
+    uid="u1",
+    extra=(("agent.gitlab.com/id", ("7",)), ("agent.gitlab.com/username", ("mia", "m"))),
+)
+
+
+def packed(message: Message) -> Any:
+    extra = Any()
+    extra.Pack(message)
+    return extra
+
+
+def test_the_agent_itself_is_said_by_saying_nothing():
+    assert extra_of(AsAgent()) is None
+
+
+@pytest.mark.parametrize("identity", [MIA, AsUser(username="u")])
+def test_a_user_comes_back_as_they_went(identity: Identity):
+    extra = extra_of(identity)
+    assert extra is not None
+    assert identity_of_extra(extra) == identity
+
+
+@pytest.mark.parametrize(
+    "nothing", [HeaderExtra(), HeaderExtra(imp_config=ImpersonationConfig())], ids=["absent", "empty"]
+)
+def test_an_empty_configuration_is_an_absent_one(nothing: HeaderExtra):
+    assert identity_of_extra(packed(nothing)) == AsAgent()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ImpersonationConfig(groups=["system:masters"]),
+        ImpersonationConfig(uid="u"),
+        ImpersonationConfig(extra=[ExtraKeyVal(key="k", val=["v"])]),
+        ImpersonationConfig.FromString(b"\x2a\x01x"),  # a field we do not know: it means somebody
+        ImpersonationConfig(username="a\r\nImpersonate-Group: system:masters"),
+        ImpersonationConfig(username="ü"),
+    ],
+    ids=range(6),
+)
+def test_nobody_is_not_the_agent(config: ImpersonationConfig):
+    with pytest.raises(RpcError) as caught:
+        identity_of_extra(packed(HeaderExtra(imp_config=config)))
+    assert caught.value.code is StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        Any(),
+        packed(gitlab_access.HeaderExtra(module_name="flux")),
+        Any(type_url="type.googleapis.com/gitlab.agent.kubernetes_api.rpc.HeaderExtra", value=b"\xff"),
+    ],
+    ids=range(3),
+)
+def test_something_else_beside_the_request_is_refused(extra: Any):
+    with pytest.raises(RpcError) as caught:
+        identity_of_extra(extra)
+    assert caught.value.code is StatusCode.INVALID_ARGUMENT
+
+
+def test_a_person_may_name_an_identity_in_headers():
+    headers = {
+        "Impersonate-User": Values(value=["mia"]),
+        "impersonate-group": Values(value=["a", "b"]),
+        "Impersonate-Uid": Values(value=["u"]),
+        "Impersonate-Extra-Agent.gitlab.com%2fid": Values(value=["7"]),
+        "Accept": Values(value=["*/*"]),
+    }
+    assert identity_of_headers(headers) == AsUser(
+        username="mia", groups=("a", "b"), uid="u", extra=(("agent.gitlab.com/id", ("7",)),)
+    )
+
+
+def test_a_person_who_names_none_names_none():
+    assert identity_of_headers({"Accept": Values(value=["*/*"])}) == AsAgent()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Impersonate-Group": ["system:masters"]},
+        {"Impersonate-Unheard-Of": ["x"]},
+        {"Impersonate-User": []},
+        {"Impersonate-User": ["a", "b"]},
+        {"Impersonate-User": ["a"], "impersonate-user": ["b"]},
+        {"Impersonate-User": ["a"], "Impersonate-Uid": ["1", "2"]},
+    ],
+    ids=range(6),
+)
+def test_headers_that_name_nobody_or_two_are_refused(headers: dict[str, list[str]]):
+    with pytest.raises(RpcError):
+        identity_of_headers({name: Values(value=values) for name, values in headers.items()})
