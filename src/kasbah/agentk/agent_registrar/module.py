@@ -27,6 +27,8 @@ from kasbah.wire.rpc import RpcError, StatusCode, UnaryMethod
 _log = structlog.get_logger()
 
 INTERVAL_S: Final = 300.0
+WITHOUT_VERSION_S: Final = 30.0
+"""To the next registration, while the cluster has not said its version."""
 LEAVE_TIMEOUT_S: Final = 2.0
 
 Req = TypeVar("Req", bound=Message)
@@ -83,6 +85,7 @@ class AgentRegistrar:
     async def run(self) -> None:
         """Stay on the list until cancelled, then leave it."""
         try:
+            await self._soon.wait()  # whom should we tell before?
             while True:
                 wait_s = await self._register()
                 self._soon.clear()  # whoever answered knows us, also when the connection came up meanwhile
@@ -109,7 +112,7 @@ class AgentRegistrar:
             )
             return delay_s
         self._registered = True
-        return INTERVAL_S
+        return INTERVAL_S if meta.HasField("kubernetes_version") else WITHOUT_VERSION_S
 
     async def _leave(self) -> None:
         """Say goodbye if that works at once; an older kas does not know the call."""

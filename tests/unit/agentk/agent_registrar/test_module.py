@@ -45,7 +45,9 @@ async def no_version() -> ServerVersion:
 
 
 def registrar(kas: FakeKas, kubernetes_version: Any = version) -> AgentRegistrar:
-    return AgentRegistrar(kas, POD, kubernetes_version, backoff=AT_ONCE)
+    made = AgentRegistrar(kas, POD, kubernetes_version, backoff=AT_ONCE)
+    made.register_soon()
+    return made
 
 
 @pytest.mark.asyncio
@@ -145,6 +147,7 @@ async def test_a_new_connection_ends_the_waiting_after_a_failure():
     kas = FakeKas([RpcError(StatusCode.UNAUTHENTICATED, "no")])
     slow = BackoffSettings(initial_s=3600, maximum_s=3600, reset_s=1)
     agent = AgentRegistrar(kas, POD, version, backoff=slow)
+    agent.register_soon()
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         task = tasks.create_task(agent.run())
         for _ in range(20):
