@@ -19,7 +19,7 @@ PROGRAMS = {
     "hub": "kasbah.hub.app",
     "cli": "kasbah.cli.__main__",
     "credential": "kasbah.cli.credential",
-    "up": "kasbah.up",
+    "up": "kasbah.up.__main__",
 }
 
 

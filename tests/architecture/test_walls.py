@@ -48,7 +48,7 @@ def test_what_composes_a_wing_is_imported_by_entry_points_only():
 
 
 def _is_entry_point(name: str) -> bool:
-    return name == "kasbah/up.py" or name.endswith("/__main__.py")
+    return name.endswith("/__main__.py")
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

@@ -15,7 +15,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from kasbah.errors import PeerError, UserError
 from kasbah.kit.listening import Address, bound
+from kasbah.up import __main__ as program
 
 PORTS = ("http", "https", "grpc", "observability")
 
@@ -107,3 +109,9 @@ def test_a_host_with_several_addresses_has_one_port_on_all_of_them():
         ports = {made.getsockname()[1] for made in ours.sockets}
         assert ports == {ours.address.port}
         socket.create_connection(("localhost", ours.address.port)).close()
+
+
+def test_every_failure_of_a_start_is_one_line_without_secrets(capsys: pytest.CaptureFixture[str]):
+    inner = ExceptionGroup("", [UserError("no token glpat-abcdefghijkl123456789")])
+    assert program._report(ExceptionGroup("", [inner, PeerError("the database is away")]), 1) == 1
+    assert capsys.readouterr().err == ("kasbah up: no token ***\nkasbah up: the database is away\n")

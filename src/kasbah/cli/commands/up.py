@@ -26,6 +26,8 @@ def up(
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     hostname: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    kas_api: str = "",
+    kas_api_secret_file: Path | None = None,
 ) -> None:
     """Run everything on this machine until stopped: hub and kas in one process.
 
@@ -43,6 +45,8 @@ def up(
         tls_cert: A PEM certificate with its chain, instead of the local authority's.
         tls_key: Its key.
         hostname: Another name or address in the local certificate; may be repeated.
+        kas_api: The internal API of a kas elsewhere that is told of pushes, too: grpc://HOST:PORT or grpcs://HOST:PORT.
+        kas_api_secret_file: The secret that kas knows its callers by, when it is not the one in DATA/kas-secret.
     """
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both or neither")
@@ -55,4 +59,8 @@ def up(
         arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)]
     for name in hostname:
         arguments += ["--hostname", name]
+    if kas_api:
+        arguments += ["--kas-api", kas_api]
+    if kas_api_secret_file is not None:
+        arguments += ["--kas-api-secret-file", str(kas_api_secret_file)]
     os.execv(sys.executable, [sys.executable, "-m", "kasbah.up", *arguments])  # noqa: S606 - no shell is wanted
