@@ -46,11 +46,13 @@ def header_lines(headers: Mapping[str, Values], dropped: frozenset[str]) -> list
     Raises:
         RpcError: INVALID_ARGUMENT: what the peer sent are no headers.
     """
-    left_out = HOP_BY_HOP | dropped | options_of(headers)
+    tokens = {name: _token(name) for name in headers}
+    if not HOP_BY_HOP.isdisjoint(tokens.values()):
+        dropped = HOP_BY_HOP | dropped | _options(headers)
     lines = [
         f"{name}: {value}"
-        for name in sorted(headers)
-        if _token(name) not in left_out
+        for name, token in sorted(tokens.items())
+        if token not in dropped
         for value in headers[name].value
     ]
     if _CONTROL.search("".join(lines)):
@@ -63,7 +65,7 @@ def values_of(headers: Mapping[str, Values], wanted: str) -> list[str]:
     return [value for name, values in headers.items() if name.lower() == wanted for value in values.value]
 
 
-def options_of(headers: Mapping[str, Values]) -> frozenset[str]:
+def _options(headers: Mapping[str, Values]) -> frozenset[str]:
     """The names that `Connection` claims for the connection."""
     return frozenset(
         option.strip().lower() for value in values_of(headers, "connection") for option in value.split(",")

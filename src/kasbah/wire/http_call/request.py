@@ -11,12 +11,10 @@ from google.protobuf.message import DecodeError
 from kasbah.wire.automaton import Walk
 from kasbah.wire.http_call.automaton import HTTP_REQUEST
 from kasbah.wire.http_call.headers import MAX_HEADER_MESSAGE_BYTES, header_lines, header_map, values_of
-from kasbah.wire.http_call.impersonation import PREFIX, extra_of, identity_of_extra, identity_of_headers
-from kasbah.wire.http_call.statuses import status_of
+from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra
 from kasbah.wire.http_call.targets import decode_target, encode_target
-from kasbah.wire.identity import AsAgent, Identity
+from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import HttpRequest as RequestHead
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
@@ -26,7 +24,7 @@ UNKNOWN_LENGTH: Final = -1
 _REMEMBERED_BYTES: Final = 4096
 _REMEMBERED: Final = 1024
 _UPGRADES: Final = {"websocket": "websocket", "spdy/3.1": "SPDY/3.1"}
-_NESTED: Final = "nested impersonation is not supported - kas gives the request an identity already"
+_USUALLY_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 # `Expect` is between the client and kas; the length has a field of its own.
 _DROPPED: Final = frozenset({"content-length", "expect"})
 
@@ -103,17 +101,18 @@ def _opening(message: bytes, agent_id: int) -> ReceivedRequest:
     request, upgrades = header.request, values_of(header.request.header, "upgrade")
     upgrade = _UPGRADES.get(upgrades[0].lower(), upgrades[0]) if len(upgrades) == 1 else ", ".join(upgrades)
     content_length = _received_length(header, upgrade=bool(upgrade))
-    lines = header_lines(request.header, _dropped(request))
+    lines = header_lines(request.header, _DROPPED)
     if not values_of(request.header, "accept-encoding"):
         lines.append("Accept-Encoding: identity")
     if content_length == UNKNOWN_LENGTH:
         lines.append("Transfer-Encoding: chunked")
-    elif content_length or request.method not in {"GET", "HEAD"}:
+    elif content_length or request.method in _USUALLY_WITH_BODY:
         lines.append(f"Content-Length: {content_length}")
     head = "\r\n".join(
         [f"{request.method} {encode_target(request.url_path, request.query)} HTTP/1.1", *lines]
     )
-    envelope = RequestEnvelope(agent_id=agent_id, grant_id="", identity=_identity(header), upgrade=upgrade)
+    identity = identity_of_extra(header.extra) if header.HasField("extra") else AsAgent()
+    envelope = RequestEnvelope(agent_id=agent_id, grant_id="", identity=identity, upgrade=upgrade)
     opening = encode_envelope(envelope) + head.encode() + b"\r\n\r\n"
     return ReceivedRequest(opening=opening, upgrade=upgrade, content_length=content_length)
 
@@ -138,22 +137,6 @@ def _received_length(header: HttpRequest.Header, *, upgrade: bool) -> int:
     if length < UNKNOWN_LENGTH or (upgrade and length > 0):
         raise _refused("its content length is negative, or there is a body to an upgrade")
     return 0 if upgrade else length
-
-
-def _dropped(request: RequestHead) -> frozenset[str]:
-    impersonating = [name.lower() for name in request.header if name.lower().startswith(PREFIX)]
-    return _DROPPED.union(impersonating) if impersonating else _DROPPED
-
-
-def _identity(header: HttpRequest.Header) -> Identity:
-    """Whom the request is for: kas says it, or, where kas says nothing, the person may."""
-    given = identity_of_extra(header.extra) if header.HasField("extra") else AsAgent()
-    asked = identity_of_headers(header.request.header)
-    if isinstance(asked, AsAgent):
-        return given
-    if isinstance(given, AsAgent):
-        return asked
-    raise RpcError(*status_of(ResetCode.FORBIDDEN, _NESTED))
 
 
 def _refused(why: str) -> RpcError:

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
-from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra, identity_of_headers
+from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra
 from kasbah.wire.identity import AsAgent, AsUser, Identity
 from kasbah.wire.pb.gitlab.agent.gitlab_access.rpc import rpc_pb2 as gitlab_access
 from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc.rpc_pb2 import (
@@ -14,7 +14,6 @@ from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc.rpc_pb2 import (
     HeaderExtra,
     ImpersonationConfig,
 )
-from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
 from kasbah.wire.rpc import RpcError, StatusCode
 
 MIA = AsUser(
@@ -80,37 +79,3 @@ def test_something_else_beside_the_request_is_refused(extra: Any):
     with pytest.raises(RpcError) as caught:
         identity_of_extra(extra)
     assert caught.value.code is StatusCode.INVALID_ARGUMENT
-
-
-def test_a_person_may_name_an_identity_in_headers():
-    headers = {
-        "Impersonate-User": Values(value=["mia"]),
-        "impersonate-group": Values(value=["a", "b"]),
-        "Impersonate-Uid": Values(value=["u"]),
-        "Impersonate-Extra-Agent.gitlab.com%2fid": Values(value=["7"]),
-        "Accept": Values(value=["*/*"]),
-    }
-    assert identity_of_headers(headers) == AsUser(
-        username="mia", groups=("a", "b"), uid="u", extra=(("agent.gitlab.com/id", ("7",)),)
-    )
-
-
-def test_a_person_who_names_none_names_none():
-    assert identity_of_headers({"Accept": Values(value=["*/*"])}) == AsAgent()
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Impersonate-Group": ["system:masters"]},
-        {"Impersonate-Unheard-Of": ["x"]},
-        {"Impersonate-User": []},
-        {"Impersonate-User": ["a", "b"]},
-        {"Impersonate-User": ["a"], "impersonate-user": ["b"]},
-        {"Impersonate-User": ["a"], "Impersonate-Uid": ["1", "2"]},
-    ],
-    ids=range(6),
-)
-def test_headers_that_name_nobody_or_two_are_refused(headers: dict[str, list[str]]):
-    with pytest.raises(RpcError):
-        identity_of_headers({name: Values(value=values) for name, values in headers.items()})
