@@ -167,12 +167,16 @@ class HubClient:
 
     @asynccontextmanager
     async def module_request(
-        self, token: Secret, request: ModuleRequest, body: AsyncIterator[bytes] | None
+        self,
+        token: Secret,
+        request: ModuleRequest,
+        body: AsyncIterator[bytes] | None,
+        length: int | None = None,
     ) -> AsyncGenerator[StreamedAnswer]:
         """An agent's request to a module of the Git side, and the answer as it comes, whatever its status.
 
         The body is read while it is sent; what it raises ends the request and comes back from here, or as an answer
-        of the Git side.
+        of the Git side. With a length it has exactly that many bytes.
 
         Raises:
             HubUnauthenticatedError: this is no token.
@@ -180,6 +184,8 @@ class HubClient:
         """
         _check_token(token)
         headers = (*request.headers, (b"Authorization", b"Bearer " + token.reveal().encode()))
+        if body is not None and length is not None:
+            headers = (*headers, (b"Content-Length", b"%d" % length))
         target = f"{_PREFIX}modules/{request.target}"
         async with self._exchange.stream(request.method, target, headers, body) as answer:
             yield answer

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from kasbah.errors import UserError
 from kasbah.wire.http1 import Headers
+from kasbah.wire.http_call.headers import canonical
 
 Values = Mapping[str, Sequence[str]]
 
@@ -120,7 +121,7 @@ def response_headers(headers: Headers) -> dict[str, list[str]]:
     for name, value in headers:
         text = name.decode("latin-1").lower()
         if text in _RESPONSE_HEADERS:
-            shown.setdefault(_canonical(text), []).append(value.decode("latin-1"))
+            shown.setdefault(canonical(name), []).append(value.decode("latin-1"))
     return shown
 
 
@@ -172,7 +173,3 @@ def _request_headers(headers: Values) -> Headers:
     names = {name.lower() for name, _ in kept}
     defaults = ((b"Accept", b"*/*"), (b"Accept-Encoding", b"identity"))
     return (*kept, *((name, value) for name, value in defaults if name.lower() not in names))
-
-
-def _canonical(name: str) -> str:
-    return "-".join(word.capitalize() for word in name.split("-"))
