@@ -16,22 +16,37 @@ import structlog
 from kasbah.kas.agent_configuration import rpc as agent_configuration
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.agent_registrar import rpc as agent_registrar
+from kasbah.kas.agent_tracker import rpc as agent_tracker
 from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
+from kasbah.kas.configuration_project import rpc as configuration_project
+from kasbah.kas.flux import rpc as flux
+from kasbah.kas.flux.settings import Settings as FluxSettings
+from kasbah.kas.gitlab_access import rpc as gitlab_access
+from kasbah.kas.gitlab_access.settings import Settings as GitlabAccessSettings
+from kasbah.kas.gitops import rpc as gitops
+from kasbah.kas.gitops.settings import Settings as GitopsSettings
 from kasbah.kas.http_server.asgi import Application, AsgiBridge
 from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.http_server.router import PROXY_PREFIX, Router, asks_for_websocket
 from kasbah.kas.http_server.server import HttpServer, Listen
+from kasbah.kas.http_server.settings import HttpServerSettings
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.settings import HubClientSettings
+from kasbah.kas.internal_api.server import InternalApi
+from kasbah.kas.internal_api.settings import InternalApiSettings
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.notifications import rpc as notifications
 from kasbah.kas.notifications.pushes import GitPushes
 from kasbah.kas.observability.probes import Probes
+from kasbah.kas.observability.settings import ObservabilitySettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.kas.usage_metrics.reporter import UsageReporter
+from kasbah.kit import shared_secret
+from kasbah.kit.secrets import Secret
 from kasbah.kit.tasks import alongside
 from kasbah.wire.http1 import RequestHead
 
@@ -53,13 +68,25 @@ class KasSettings:
     kubernetes_api_prefix: bytes = PROXY_PREFIX
     """With a slash at both ends."""
     agent_configuration: AgentConfigurationSettings = field(default_factory=AgentConfigurationSettings)
+    flux: FluxSettings = field(default_factory=FluxSettings)
+    gitlab_access: GitlabAccessSettings = field(default_factory=GitlabAccessSettings)
+    gitops: GitopsSettings = field(default_factory=GitopsSettings)
     observability: Listen | None = None
-    """Where `/metrics`, `/liveness` and `/readiness` are; nowhere when None."""
+    """Where metrics and probes are; nowhere when None."""
+    internal_api_listens: Sequence[Listen] = ()
+    """Addresses for the Git side, which asks and tells over gRPC."""
+    internal_api_secret: Secret = Secret("")  # noqa: RUF009 - it cannot be changed
+    """What the Git side signs those calls with, base64; needed when there are such addresses."""
+    internal_api: InternalApiSettings = field(default_factory=InternalApiSettings)
+    probes: ObservabilitySettings = field(default_factory=ObservabilitySettings)
+    http_server: HttpServerSettings = field(default_factory=HttpServerSettings)
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
     hub_client: HubClientSettings = field(default_factory=HubClientSettings)
     reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
     usage_reporting_period_s: float = 60.0
     """How often usage is reported to the Git side; 0: never."""
+    listen_grace_s: float = 0.0
+    """When told to stop: how long to be not ready and still accept, so that a load balancer takes notice."""
 
 
 class Kas:
@@ -85,11 +112,14 @@ class Kas:
             [
                 *agent_configuration.services(hub, self.pushes, tracker, settings.agent_configuration),
                 *agent_registrar.services(tracker),
+                *flux.services(hub, self.pushes, usage, settings.flux),
+                *gitlab_access.services(hub, settings.gitlab_access),
+                *gitops.services(hub, self.pushes, usage, settings.gitops),
             ],
             version=settings.version,
             settings=settings.reverse_tunnel,
         )
-        self._server = HttpServer(settings.listens, _not_yet)
+        self._server = HttpServer(settings.listens, _not_yet, settings.http_server)
         self._bridge = AsgiBridge(application, self._server.clock)
         self._proxy = KubernetesApiProxy(
             hub,
@@ -106,10 +136,26 @@ class Kas:
         self._servers = [
             self._server,
             HttpServer(settings.agent_listens, self._agents_only),
-            HttpServer(settings.kubernetes_api_listens, self._proxy.exchange),
-            HttpServer(probes, Probes(self._why_not_ready)),
+            HttpServer(settings.kubernetes_api_listens, self._proxy.exchange, settings.http_server),
+            HttpServer(probes, Probes(self._why_not_ready, settings.probes)),
         ]
+        self._internal_api: InternalApi | None = None
+        if settings.internal_api_listens:
+            api = self._internal_api = InternalApi(
+                [
+                    *agent_tracker.services(tracker),
+                    *configuration_project.services(hub),
+                    *notifications.services(self.pushes),
+                ],
+                shared_secret.decode(settings.internal_api_secret),
+                settings.internal_api,
+            )
+            self._servers.append(
+                HttpServer(settings.internal_api_listens, api.exchange, accept_http2=api.accept)
+            )
         self._not_bound = len(self._servers)
+        self._listen_grace_s = settings.listen_grace_s
+        self._stopping = False
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -128,18 +174,29 @@ class Kas:
             if not self._not_bound:
                 ready()
 
+        parts = [self._usage_reporter.run(), self._tunnels.run(), self._bridge.run(), self._proxy.run()]
+        if self._internal_api is not None:
+            parts.append(self._internal_api.run())
         async with (
-            alongside(self._usage_reporter.run(), self._tunnels.run(), self._bridge.run(), self._proxy.run()),
+            alongside(*parts),
             alongside(*(server.run(bound) for server in self._servers)),
         ):
             await stop.wait()
+            self._stopping = True
+            _log.info("stopping", listen_grace_s=self._listen_grace_s)
+            if self._listen_grace_s:
+                await asyncio.sleep(self._listen_grace_s)
             _log.info("draining")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tunnels.drain())
+                if self._internal_api is not None:
+                    tasks.create_task(self._internal_api.drain())
                 for server in self._servers:
                     tasks.create_task(server.drain())
 
     def _why_not_ready(self) -> str:
+        if self._stopping:
+            return "stopping"
         return "not every address is bound yet" if self._not_bound else ""
 
     def _agents_only(self, head: RequestHead, client: Client) -> Exchange:
