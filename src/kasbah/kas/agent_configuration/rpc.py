@@ -1,6 +1,7 @@
 """Answers GetConfiguration: the configuration now, and every later one until the agent hangs up.
 
-The call looks at the default branch when it starts, after every push and every few minutes. A commit whose file
+The call looks at the default branch when it starts, after every push and every few minutes; the pods of an agent, and
+the agents of a project, look together. A commit whose file
 cannot be used ends the call with the reason, as GitLab's kas does; the same pod calling again is not told twice but
 waits for the next commit, so the correction of a mistake arrives at once too. While the Git side is away the call
 waits; an agent keeps what it has.
@@ -11,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -25,15 +26,17 @@ from kasbah.kas.agent_configuration.source import (
     UnusableConfigurationError,
 )
 from kasbah.kas.agent_tracker import meta
-from kasbah.kas.agent_tracker.tracker import AgentTracker
+from kasbah.kas.agent_tracker.tracker import AgentTracker, TrackerUnavailableError
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.errors import (
     HubError,
     HubForbiddenError,
     HubNotFoundError,
     HubUnauthenticatedError,
+    NoRepositoryRoutesError,
 )
 from kasbah.kas.hub_client.records import AgentInfo
+from kasbah.kas.hub_client.statuses import status_of
 from kasbah.kas.notifications.pushes import GitPushes
 from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kit.backoff import Backoff
@@ -47,6 +50,7 @@ from kasbah.wire.rpc import RpcError, StatusCode
 
 _log = structlog.get_logger()
 _MAX_REMEMBERED_PODS: Final = 10_000
+_MAX_COMMIT_ID: Final = 256
 _POLL_JITTER: Final = 0.1
 """A thousand agents that came back together do not look together for ever."""
 
@@ -59,8 +63,8 @@ class _Watch:
     commit_id: str
     """What the agent has, or was sent."""
     backoff: Backoff
-    untold: Mapping[str, Any] | None = None
-    """A file that the agent was sent and the Git side could not be told."""
+    untold: NewConfiguration | None = None
+    """What the agent was sent and the Git side could not be told."""
 
 
 @dataclass(slots=True)
@@ -98,33 +102,53 @@ class AgentConfigurationService:
         Raises:
             RpcError: the agent is not known any more, or a file cannot be used.
         """
+        if len(request.commit_id) > _MAX_COMMIT_ID:
+            raise RpcError(StatusCode.INVALID_ARGUMENT, f"commit_id is over {_MAX_COMMIT_ID} characters")
         watch = _Watch(call, request.commit_id, Backoff(self._settings.backoff))
-        async with self._tracked(call, request):
+        loop = asyncio.get_running_loop()
+        async with self._tracked(call, request) as still_there:
             with self._pushes.watch(call.agent.project_id) as pushes:
+                since = loop.time()
                 while True:
-                    new, wait_s = await self._look(watch)
+                    await still_there()
+                    new, wait_s = await self._look(watch, since)
                     if new is not None:
                         yield ConfigurationResponse(configuration=new.configuration, commit_id=new.commit_id)
-                    await pushes.wait(wait_s)
+                    pushed = await pushes.wait(wait_s)
+                    # Another call's look will do: one after the push, or half as old as the wait was long.
+                    since = pushes.noticed_at if pushed else loop.time() - wait_s / 2
 
     @asynccontextmanager
-    async def _tracked(self, call: AgentCall, request: ConfigurationRequest) -> AsyncGenerator[None]:
-        """Agents from before AgentRegistrar are connected while this call lasts."""
-        if request.skip_register:
-            yield
-            return
-        await self._tracker.register(meta.connected_agent(call.agent, call.connection_id, request.agent_meta))
-        try:
-            yield
-        finally:
-            await self._tracker.unregister(call.agent.agent_id, call.connection_id)
+    async def _tracked(
+        self, call: AgentCall, request: ConfigurationRequest
+    ) -> AsyncGenerator[Callable[[], Awaitable[None]]]:
+        """Agents from before AgentRegistrar are connected while this call lasts; gives what says so again.
 
-    async def _look(self, watch: _Watch) -> tuple[NewConfiguration | None, float]:
-        """What is new, and how long to wait before the next look if nothing is pushed."""
+        They say who they are here. Agents that no longer have anything to say here register.
+        """
+        if request.skip_register or not request.HasField("agent_meta"):
+            yield _nothing
+            return
+        pod = meta.connected_agent(call.agent, call.connection_id, request.agent_meta)
+
+        async def still_there() -> None:
+            with _tracker_may_be_away(call):
+                await self._tracker.register(pod)
+
         try:
-            new = await self._newer(watch)
+            yield still_there
+        finally:
+            with _tracker_may_be_away(call):
+                await self._tracker.unregister(pod.agent_id, pod.connection_id)
+
+    async def _look(self, watch: _Watch, since: float) -> tuple[NewConfiguration | None, float]:
+        """What is new `since`, and how long to wait before the next look if nothing is pushed."""
+        try:
+            new = await self._newer(watch, since)
         except (HubUnauthenticatedError, HubForbiddenError, HubNotFoundError) as error:
-            raise _status(error) from error
+            raise status_of(error, "agent") from error
+        except NoRepositoryRoutesError as error:
+            raise RpcError(StatusCode.FAILED_PRECONDITION, f"Config: {error}") from error
         except HubError as error:
             return None, self._failed(watch, error)
         except UnusableConfigurationError as error:
@@ -133,18 +157,18 @@ class AgentConfigurationService:
             raise RpcError(StatusCode.FAILED_PRECONDITION, f"Config: {error}") from error
         if new is not None:
             watch.commit_id = new.commit_id
-            watch.untold = new.document
-        return new, await self._tell(watch)
+            watch.untold = new
+        return new, await self._tell(watch, since)
 
-    async def _newer(self, watch: _Watch) -> NewConfiguration | None:
+    async def _newer(self, watch: _Watch, since: float) -> NewConfiguration | None:
         agent = await self._agent(watch.call)
         try:
-            head = await self._source.head(agent.project_id)
+            head = await self._source.head(agent.project_id, since=since)
         except HubNotFoundError as error:
             raise RpcError(StatusCode.NOT_FOUND, f"Config: repository poll failed: {error}") from error
         if head is None or head in {watch.commit_id, self._refusals.of(watch.call)}:
             return None
-        return await self._source.at(agent, head)
+        return await self._source.at(agent, head, since=since)
 
     async def _agent(self, call: AgentCall) -> AgentInfo:
         """The agent as the Git side knows it now; its token may have been revoked since the call began."""
@@ -153,11 +177,11 @@ class AgentConfigurationService:
             raise HubUnauthenticatedError("the token belongs to another agent now")
         return agent
 
-    async def _tell(self, watch: _Watch) -> float:
-        """Tell the Git side what it does not know yet; a failure must not keep anything from the agent."""
+    async def _tell(self, watch: _Watch, since: float) -> float:
+        """Tell the Git side what no call has told it `since`; a failure must not keep anything from the agent."""
         if watch.untold is not None:
             try:
-                await self._source.tell(watch.call.agent.agent_id, watch.untold)
+                await self._source.tell(watch.call.agent.agent_id, watch.untold, since=since)
             except HubError as error:
                 return self._failed(watch, error)
             watch.untold = None
@@ -174,16 +198,22 @@ class AgentConfigurationService:
         return delay_s
 
 
-def services(hub: HubClient, pushes: GitPushes, tracker: AgentTracker, settings: Settings) -> list[Service[AgentCall]]:
+def services(
+    hub: HubClient, pushes: GitPushes, tracker: AgentTracker, settings: Settings
+) -> list[Service[AgentCall]]:
     """The calls this feature answers."""
     service = AgentConfigurationService(hub, pushes, tracker, settings)
     return [(GET_CONFIGURATION, service.get_configuration)]
 
 
-def _status(error: HubError) -> RpcError:
-    match error:
-        case HubUnauthenticatedError():
-            return RpcError(StatusCode.UNAUTHENTICATED, "unauthenticated")
-        case HubForbiddenError():
-            return RpcError(StatusCode.PERMISSION_DENIED, "forbidden")
-    return RpcError(StatusCode.NOT_FOUND, "agent not found")
+async def _nothing() -> None:
+    """For calls that are no connection of their own."""
+
+
+@contextmanager
+def _tracker_may_be_away(call: AgentCall) -> Iterator[None]:
+    """Whether people see the pod must not decide whether it gets its configuration."""
+    try:
+        yield
+    except TrackerUnavailableError as error:
+        _log.warning("agent pod not tracked", agent_id=call.agent.agent_id, error=str(error))

@@ -24,13 +24,19 @@ class PushEvent(Protocol):
 
 
 class PushWatch:
-    """One waiter's view of one project."""
+    """One waiter's view of one project.
+
+    Attributes:
+        noticed_at: when the last push was, in the loop's time: whoever looked later saw it.
+    """
 
     def __init__(self) -> None:
         self._pushed = asyncio.Event()
+        self.noticed_at = float("-inf")
 
     def notify(self) -> None:
         """There was a push."""
+        self.noticed_at = asyncio.get_running_loop().time()
         self._pushed.set()
 
     async def wait(self, timeout_s: float) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,6 +15,7 @@ import pytest
 from kasbah.kas.agent_configuration import rpc
 from kasbah.kas.agent_configuration.settings import Settings
 from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
+from kasbah.kas.agent_tracker.tracker import ConnectedAgent, TrackerUnavailableError
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.notifications.pushes import GitPushes
@@ -25,6 +27,7 @@ from kasbah.wire.pb.gitlab.agent.agent_configuration.rpc.rpc_pb2 import (
     ConfigurationRequest,
     ConfigurationResponse,
 )
+from kasbah.wire.pb.gitlab.agent.entity.entity_pb2 import AgentMeta
 from kasbah.wire.rpc import RpcError, StatusCode
 from tests.doubles.fake_hub import COMMIT, SECRET, FakeHub, json_answer
 
@@ -57,10 +60,10 @@ class Kas:
         assert method is GET_CONFIGURATION
 
     def watch(
-        self, commit_id: str = "", *, skip_register: bool = True, pod: int = 1
+        self, commit_id: str = "", *, pod: int = 1, **more: object
     ) -> aclosing[AsyncGenerator[ConfigurationResponse]]:
         call = AgentCall(agent=AGENT, agent_token=Secret("glagent-good"), connection_id=pod)
-        request = ConfigurationRequest(commit_id=commit_id, skip_register=skip_register)
+        request = ConfigurationRequest(**{"commit_id": commit_id, "skip_register": True, **more})
         return aclosing(cast("AsyncGenerator[ConfigurationResponse]", self.handler(call, request)))
 
     async def push(self, commit_id: str, config: bytes) -> None:
@@ -247,13 +250,103 @@ async def test_a_project_that_is_gone_ends_the_call():
     assert caught.value.code == StatusCode.NOT_FOUND
 
 
+META = AgentMeta(version="v16.4.0", pod_name="p")
+
+
 @pytest.mark.asyncio
 async def test_an_agent_from_before_the_registrar_is_connected_while_it_watches():
     kas = Kas()
-    async with kas.watch(skip_register=False) as responses:
+    async with kas.watch(skip_register=False, agent_meta=META) as responses:
         await anext(responses)
-        assert [agent.connection_id for agent in await kas.tracker.agent_connections(7)] == [1]
+        assert [agent.version for agent in await kas.tracker.agent_connections(7)] == ["v16.4.0"]
     assert await kas.tracker.agent_connections(7) == []
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_watches_on_is_not_forgotten():
+    kas = Kas()
+    async with kas.watch(skip_register=False, agent_meta=META) as responses, asyncio.TaskGroup() as tasks:
+        await anext(responses)
+        await kas.tracker.unregister(7, 1)  # as if its time were over
+        following = tasks.create_task(anext(responses))
+        await settled()
+        await kas.pushes.git_push(Push())
+        await settled()
+        assert len(await kas.tracker.agent_connections(7)) == 1
+        following.cancel()
+
+
+@pytest.mark.parametrize("request_fields", [{"agent_meta": META}, {"skip_register": False}, {}])
+@pytest.mark.asyncio
+async def test_an_agent_that_registers_is_connected_by_that_alone(request_fields: dict[str, object]):
+    kas = Kas()
+    async with kas.watch(**request_fields) as responses:
+        await anext(responses)
+        assert await kas.tracker.agent_connections(7) == []
+
+
+@pytest.mark.asyncio
+async def test_a_tracker_that_is_away_keeps_nothing_from_an_agent():
+    class Away(InMemoryAgentTracker):
+        async def register(self, agent: ConnectedAgent) -> None:
+            raise TrackerUnavailableError("no redis")
+
+        async def unregister(self, agent_id: int, connection_id: int) -> None:
+            raise TrackerUnavailableError("no redis")
+
+    kas = Kas(tracker=Away())
+    async with kas.watch(skip_register=False, agent_meta=META) as responses:
+        assert (await anext(responses)).commit_id == COMMIT
+
+
+@pytest.mark.asyncio
+async def test_a_commit_id_that_is_none_is_refused_and_nothing_is_asked():
+    kas = Kas()
+    async with kas.watch("a" * 257) as responses:
+        with pytest.raises(RpcError) as caught:
+            await anext(responses)
+    assert (caught.value.code, kas.hub.requests) == (StatusCode.INVALID_ARGUMENT, [])
+
+
+@pytest.mark.asyncio
+async def test_a_gitlab_without_our_routes_is_told_and_not_waited_for():
+    kas = Kas()
+    kas.hub.answer_with("repository_head", json_answer(404, {"error": "404 Not Found"}))
+    async with kas.watch() as responses:
+        with pytest.raises(RpcError, match="has no route repository_head") as caught:
+            await anext(responses)
+    assert caught.value.code == StatusCode.FAILED_PRECONDITION
+
+
+@pytest.mark.asyncio
+async def test_many_pods_look_and_tell_together():
+    kas = Kas()
+    async with AsyncExitStack() as calls, asyncio.TaskGroup() as tasks:
+        pods = [await calls.enter_async_context(kas.watch(pod=pod)) for pod in range(20)]
+        first = [tasks.create_task(anext(pod)) for pod in pods]
+        assert {(await response).commit_id for response in first} == {COMMIT}
+        following = [tasks.create_task(anext(pod)) for pod in pods]
+        await settled()
+        kas.hub.requests.clear()
+        await kas.push("b" * 40, b"user_access: {}")
+        assert {(await response).commit_id for response in following} == {"b" * 40}
+    asked = Counter(request.url.path.rpartition("/")[2] for request in kas.hub.requests)
+    assert max(asked.values()) <= 2
+    assert asked["agent_configuration"] <= 2
+
+
+@pytest.mark.asyncio
+async def test_a_branch_that_is_set_back_is_told_again():
+    kas = Kas()
+    kas.hub.refs = {("branch", "main"): COMMIT}
+    async with kas.watch() as responses:
+        await anext(responses)
+        for commit_id, config in (("b" * 40, b"user_access: {}"), (COMMIT, b"")):
+            following = asyncio.get_running_loop().create_task(anext(responses))
+            await settled()
+            await kas.push(commit_id, config)
+            assert (await following).commit_id == commit_id
+    assert [told["agent_config"] for told in kas.hub.configurations] == [{}, {"user_access": {}}, {}]
 
 
 @pytest.mark.asyncio
