@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables of docs/reference that the source already holds: settings, metrics, errors.
+"""Write the tables of docs/reference that the source already holds: settings, metrics, errors, kas' file.
 
     tools/gen_reference.py            write them anew
     tools/gen_reference.py --check    exit 1 and name the pages that are behind
@@ -11,6 +11,7 @@ Reads syntax trees, runs nothing of ours. A page is written by hand around its t
 from __future__ import annotations
 
 import ast
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -165,6 +166,102 @@ def _first_sentence(node: ast.ClassDef) -> str:
     return (ast.get_docstring(node) or "").split("\n\n", 1)[0]
 
 
+# kas' configuration file
+
+FILE_SCHEMA = "kasbah.kas.configuration_file.schema"
+WORDS = {
+    "str": "text",
+    "Text1": "text, not empty",
+    "Uri": "URL",
+    "bool": "true or false",
+    "Uint32": "whole number",
+    "int": "whole number",
+    "float": "number",
+    "Duration": "duration",
+    "PositiveDuration": "duration over 0s",
+    "Network": "`tcp`, `tcp4`, `tcp6`, `unix`",
+    "tuple[str, ...]": "list of texts",
+    "tuple[Text1, ...]": "list of texts, not empty",
+    "Mapping[str, Any]": "anything",
+}
+
+
+def kas_file_tables(modules: Modules) -> str:
+    """A heading and a table for each section of the file, with the keys' whole paths."""
+    sections = {n.name: n for n in modules[FILE_SCHEMA].body if isinstance(n, ast.ClassDef)}
+    tables = []
+    others = []
+    for field in _fields(sections["ConfigurationFile"], sections):
+        section = _section_of(field, sections)
+        if section is None:
+            others.append(_file_row(field, field.name))
+            continue
+        rows = list(_file_rows(section, field.name, sections))
+        tables.append(_file_table(field.name, field.meaning, rows))
+    return "\n\n".join([*tables, _file_table("Others", "", others)])
+
+
+def _file_table(name: str, meaning: str, rows: list[str]) -> str:
+    head = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    return "\n".join([f"### {name}", "", *([meaning, ""] if meaning else []), *head, *rows])
+
+
+def _file_rows(section: ast.ClassDef, path: str, sections: dict[str, ast.ClassDef]) -> Iterator[str]:
+    for field in _fields(section, sections):
+        place = f"{path}.{field.name}"
+        inner = _section_of(field, sections)
+        if inner is None:
+            yield _file_row(field, place)
+        else:
+            if field.meaning:
+                yield f"| `{place}` | section | absent | {field.meaning} |"
+            yield from _file_rows(inner, place, sections)
+
+
+def _file_row(field: Setting, place: str) -> str:
+    effect = "No effect here: " if "WITHOUT_EFFECT" in field.type else ""
+    return (
+        f"| `{place}` | {_file_type(field.type)} | {_file_default(field.default)} | {effect}{field.meaning} |"
+    )
+
+
+def _fields(section: ast.ClassDef, sections: dict[str, ast.ClassDef]) -> list[Setting]:
+    """Its keys, those it inherits first, each as its own class says it."""
+    found: dict[str, Setting] = {}
+    for base in section.bases:
+        if isinstance(base, ast.Name) and base.id in sections:
+            found |= {field.name: field for field in _fields(sections[base.id], sections)}
+    found |= {field.name: field for field in _settings(section)}
+    return list(found.values())
+
+
+def _section_of(field: Setting, sections: dict[str, ast.ClassDef]) -> ast.ClassDef | None:
+    return sections.get(field.type.removesuffix(" \\| None"))
+
+
+def _file_type(annotation: str) -> str:
+    inner = re.sub(r"^Annotated\[(.*)\]$", r"\1", annotation)
+    inner = re.sub(r", (?:msgspec\.Meta\(.*?\)|WITHOUT_EFFECT)(?=,|$)", "", inner)
+    if inner.startswith("Literal["):
+        words = [word for word in ast.literal_eval(inner.removeprefix("Literal")) if word]
+        return ", ".join(f"`{word}`" for word in words)
+    return WORDS[inner]
+
+
+def _file_default(default: str) -> str:
+    text = default.strip("`")
+    duration = re.fullmatch(r"(?:Positive)?Duration\(([0-9.]+)\)", text)
+    if duration:
+        return f"`{duration[1]}s`"
+    if text in {"''", "Uri('')", "()", "ABSENT"}:
+        return ""
+    if text in {"True", "False"}:
+        return f"`{text.lower()}`"
+    if re.fullmatch(r"[0-9* ]+", text):
+        return f"`{math.prod(int(factor) for factor in text.split('*'))}`"
+    return default if text == "required" else f"`{text.strip(chr(39))}`"
+
+
 # Pages
 
 
@@ -172,6 +269,7 @@ PAGES: dict[str, tuple[str, Callable[[Modules], str]]] = {
     "settings": ("configuration.md", settings_tables),
     "metrics": ("metrics.md", metrics_table),
     "errors": ("errors.md", errors_tables),
+    "kas' file": ("kas.md", kas_file_tables),
 }
 
 

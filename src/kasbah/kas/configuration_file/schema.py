@@ -95,9 +95,9 @@ class ListenKubernetesApiSection(ListenSection, frozen=True, kw_only=True):
     address: str = "0.0.0.0:8154"
     """Where kubectl and others reach the clusters."""
     listen_grace_period: PositiveDuration = PositiveDuration(5)
-    """As `agent.listen.listen_grace_period`."""
+    """As `agent.listen.listen_grace_period`; the longest of them counts for all."""
     shutdown_grace_period: PositiveDuration = PositiveDuration(3600)
-    """How long requests under way may take to finish after the listen grace period; what is left is cut."""
+    """How long requests under way may take to finish after that; what is left is cut."""
 
 
 class ListenObservabilitySection(ListenSection, frozen=True, kw_only=True):
@@ -140,9 +140,9 @@ class GitopsSection(Section, frozen=True, kw_only=True):
     poll_period: PositiveDuration = PositiveDuration(300)
     """How often a manifest project is looked at when nothing is pushed."""
     project_info_cache_ttl: Duration = Duration(300)
-    """How long a yes about an agent's right to a project is remembered, never longer than 5 s."""
+    """How long a yes about an agent's right to a project is remembered, never longer than 60 s."""
     project_info_cache_error_ttl: Duration = Duration(60)
-    """How long a no is remembered, never longer than 2 s."""
+    """How long a no is remembered, never longer than 10 s."""
     max_manifest_file_size: Uint32 = 5 * 1024 * 1024
     """Bytes of one manifest file."""
     max_total_manifest_file_size: Uint32 = 20 * 1024 * 1024
@@ -158,7 +158,7 @@ class KubernetesApiSection(Section, frozen=True, kw_only=True):
     url_path_prefix: str = "/"
     """What stands before the Kubernetes path."""
     allowed_agent_cache_ttl: Duration = Duration(60)
-    """How long a yes about a CI job is remembered, never longer than 5 s."""
+    """How long a yes about who may use an agent is remembered, never longer than 5 s."""
     allowed_agent_cache_error_ttl: Duration = Duration(10)
     """How long a no is remembered, never longer than 2 s."""
     websocket_token_secret_file: Annotated[str, WITHOUT_EFFECT] = ""
@@ -312,17 +312,17 @@ class RedisSection(Section, frozen=True, kw_only=True):
     sentinel: RedisSentinelSection | None = None
     """One found by sentinels; this or `server`."""
     pool_size: Uint32 = 0
-    """Connections at most; 0: the library's choice."""
+    """Connections at most; 0: 16."""
     dial_timeout: PositiveDuration = PositiveDuration(5)
-    """To connect."""
+    """To connect; no call takes longer than 3 s altogether."""
     read_timeout: PositiveDuration = PositiveDuration(3)
     """For one answer."""
     write_timeout: PositiveDuration = PositiveDuration(3)
     """For one command."""
-    idle_timeout: Annotated[PositiveDuration, WITHOUT_EFFECT] = PositiveDuration(300)
-    """Idle connections are kept."""
-    key_prefix: str = "gitlab-kas"
-    """Before every key; replicas of one deployment share it."""
+    idle_timeout: PositiveDuration = PositiveDuration(300)
+    """A connection idle for as long is tried before it is used."""
+    key_prefix: str = "kasbah-kas"
+    """Before every key; replicas of one deployment share it. GitLab's is `gitlab-kas`: what it keeps is not what we keep."""
     username: str = ""
     """For Redis' access control lists."""
     password_file: str = ""
