@@ -19,9 +19,11 @@ from kasbah.wire.grpc.connection import GrpcConnection
 from kasbah.wire.grpc.engine import GrpcRole
 from kasbah.wire.http_call.callee import HttpCallee
 from kasbah.wire.methods import KUBERNETES_API_MAKE_REQUEST
-from kasbah.wire.rpc import Call, CallHandler, Metadata, StatusCode
+from kasbah.wire.rpc import Call, CallHandler, Metadata, RpcError, StatusCode
 
 _DRAINING: Final = "agentk stops"
+_FOR_MODULES: Final = 8
+"""Calls of one connection that are never used for tunnels."""
 _NO_AGENT_ID: Final = 0
 """GitLab's messages do not say for which agent a request is: the connection does, because it is ours."""
 
@@ -84,7 +86,7 @@ class GrpcKasConnection(GrpcConnection, KasConnection):
         self._answered = False
         self.state = ConnectionState()
         self.pool = TunnelPool(
-            self._open, self._serve, elsewhere=tunnels_elsewhere, random=random.SystemRandom().random
+            self._open_tunnel, self._serve, elsewhere=tunnels_elsewhere, random=random.SystemRandom().random
         )
 
     @property
@@ -129,6 +131,12 @@ class GrpcKasConnection(GrpcConnection, KasConnection):
         self.pool.stop()
         self.state.leaving.set()
         super()._say_goodbye(reason, close_code)
+
+    def _open_tunnel(self, path: str, handler: CallHandler) -> Call:
+        """Proxies before kas take fewer streams than tunnels would like; the modules' calls must find room."""
+        if self.engine.room <= _FOR_MODULES:
+            raise RpcError(StatusCode.UNAVAILABLE, "the connection takes no more tunnels")
+        return self._open(path, handler)
 
     def _open(self, path: str, handler: CallHandler, metadata: Metadata = ()) -> Call:
         return self.engine.open_call(path, handler, (*self._kas.metadata(), *metadata))

@@ -165,14 +165,19 @@ class GrpcEngine:
         """Whether a client may open a call now."""
         if self._is_server or self._closed or self._draining or self._peer_draining:
             return False
-        most = (
-            self._h2.remote_settings.max_concurrent_streams if self._settings_seen else _CALLS_BEFORE_SETTINGS
-        )
         return (
-            len(self._calls) < most
+            self.room > 0
             and self._next_id < _RETIRE_FROM_ID
             and self._outgoing.answer_bytes < self.limits.max_output_bytes
         )
+
+    @property
+    def room(self) -> int:
+        """How many calls more than now the peer takes at once."""
+        most = (
+            self._h2.remote_settings.max_concurrent_streams if self._settings_seen else _CALLS_BEFORE_SETTINGS
+        )
+        return most - len(self._calls)
 
     @property
     def has_output(self) -> bool:

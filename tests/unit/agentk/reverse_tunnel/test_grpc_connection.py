@@ -13,6 +13,7 @@ from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.errors import PeerError
 from kasbah.kit.secrets import Secret
 from kasbah.wire.grpc.engine import GrpcRole
+from kasbah.wire.grpc.limits import GrpcLimits
 from kasbah.wire.kubernetes_api import decode_opening
 from kasbah.wire.methods import CONNECT, KUBERNETES_API_MAKE_REQUEST, REGISTER
 from kasbah.wire.native_tunnel.stream import StreamKind
@@ -35,10 +36,15 @@ AUTHORIZATION = ("authorization", "Bearer glagent-t")
 class Dialogue:
     """A connection, and kas at its other end."""
 
-    def __init__(self, address: str = "grpc://kas:8150", headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self,
+        address: str = "grpc://kas:8150",
+        headers: tuple[tuple[str, str], ...] = (),
+        limits: GrpcLimits | None = None,
+    ) -> None:
         settings = ReverseTunnelSettings(address=parse_kas_address(address), headers=headers)
         self.peer = grpc_connection.peer(settings, Secret("glagent-t"), "gitlab-agent/v1/kasbah")
-        self.transport, self.kas = FakeTransport(), GrpcEnd(GrpcRole.SERVER)
+        self.transport, self.kas = FakeTransport(), GrpcEnd(GrpcRole.SERVER, limits=limits)
         self.accepted: list[tuple[StreamKind, bytes]] = []
         self.connection = GrpcKasConnection(self.transport, self.peer, self._accept, lambda: 0)
 
@@ -197,3 +203,13 @@ async def test_a_connection_that_breaks_is_no_refusal_of_its_tunnels():
     assert dialogue.connection.state.closed.is_set()
     assert dialogue.connection.tunnels == 0
     assert dialogue.connection.pool._complaint == ""
+
+
+@pytest.mark.asyncio
+async def test_a_proxy_that_takes_few_streams_leaves_room_for_the_modules():
+    dialogue = await Dialogue(limits=GrpcLimits(max_calls=9)).talk()
+    assert dialogue.connection.tunnels == 1
+    for _ in range(8):
+        dialogue.connection.open_call(REGISTER.path, RecordingCallHandler())
+    with pytest.raises(RpcError):
+        dialogue.connection.open_call(REGISTER.path, RecordingCallHandler())

@@ -718,6 +718,7 @@ def test_the_servers_limit_of_calls_is_kept():
     pair.client.open()
     pair.client.open()
     assert not pair.client.engine.can_open
+    assert pair.client.engine.room == 0
     with pytest.raises(RpcError) as error:
         pair.client.open()
     assert error.value.code is StatusCode.UNAVAILABLE
