@@ -25,6 +25,7 @@ from kasbah.wire.rpc import (
     CallHandler,
     Method,
     RpcError,
+    ServerStreamMethod,
     StatusCode,
     UnaryMethod,
 )
@@ -80,9 +81,13 @@ class CallServer(Generic[C]):
         return service is not None and not isinstance(service[0], UnaryMethod)
 
     def end_long_calls(self, which: Callable[[C], bool] = lambda _: True) -> None:
-        """End the calls that stream, as if they had nothing more to say: they are made again elsewhere."""
+        """End the calls that wait for something new, as if there were no more: they are made again elsewhere.
+
+        Those are the ones with one request and many answers. A call with many requests is a piece of work, which an
+        early end would pass off as done.
+        """
         for call in list(self._open):
-            if not isinstance(call.method, UnaryMethod) and which(call.context):
+            if isinstance(call.method, ServerStreamMethod) and which(call.context):
                 call.end_well()
 
     def fail_calls(self, which: Callable[[C], bool], code: StatusCode, message: str) -> None:
