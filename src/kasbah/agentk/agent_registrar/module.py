@@ -26,6 +26,8 @@ from kasbah.wire.rpc import RpcError, StatusCode, UnaryMethod
 
 _log = structlog.get_logger()
 
+_random: Final = random.SystemRandom()
+
 INTERVAL_S: Final = 300.0
 WITHOUT_VERSION_S: Final = 30.0
 """To the next registration, while the cluster has not said its version."""
@@ -102,7 +104,7 @@ class AgentRegistrar:
         try:
             await self._calls.unary(REGISTER, RegisterRequest(agent_meta=meta, pod_id=self._pod.pod_id))
         except RpcError as error:
-            delay_s = self._backoff.failed(asyncio.get_running_loop().time(), random.random())  # noqa: S311 - jitter
+            delay_s = self._backoff.failed(asyncio.get_running_loop().time(), _random.random())
             log = _log.debug if error.code is StatusCode.UNAVAILABLE else _log.warning  # the tunnel says that
             log(
                 "not registered",

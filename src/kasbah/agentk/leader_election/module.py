@@ -31,6 +31,7 @@ _log = structlog.get_logger()
 _leading = Gauge("kasbah_agentk_leader", "1 while this pod leads the pods of its agent.")
 
 _JITTER: Final = 1.2
+_random: Final = random.SystemRandom()
 _RELEASE_TIMEOUT_S: Final = 2.0
 _NOT_FOUND: Final = 404
 
@@ -95,7 +96,7 @@ class LeaderElection:
         while True:
             if await self._try():
                 return
-            await asyncio.sleep(self._settings.retry_s * (1 + random.random() * _JITTER))  # noqa: S311 - no secret
+            await asyncio.sleep(self._settings.retry_s * (1 + _random.random() * _JITTER))
 
     async def _lead(self) -> None:
         _log.info("this pod leads", lease=self._name)

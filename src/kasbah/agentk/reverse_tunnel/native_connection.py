@@ -38,7 +38,8 @@ class NativeConnection(TunnelConnection, KasConnection):
     def is_ready(self) -> bool:
         return self._hello is not None and not self.state.leaving.is_set()
 
-    def open_call(self, path: str, handler: CallHandler, metadata: Metadata = ()) -> Call:  # noqa: ARG002 - not carried
+    def open_call(self, path: str, handler: CallHandler, metadata: Metadata = ()) -> Call:
+        del metadata  # the native tunnel carries none
         return open_call(self.tunnel, path, handler)
 
     def drain(self) -> None:

@@ -72,7 +72,7 @@ async def _connect_to(family: socket.AddressFamily, address: Any) -> tuple[async
     loop = asyncio.get_running_loop()
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)  # noqa: FBT003 - the socket's own spelling
+        sock.settimeout(0)
         await loop.sock_connect(sock, address)
         transport, reader = await loop.create_connection(HeadReader, sock=sock)
     except BaseException:
