@@ -67,7 +67,8 @@ class FakeHub(httpx2.AsyncBaseTransport):
     refs: dict[tuple[str, str], str] = field(default_factory=lambda: {("branch", "main"): COMMIT})
     """Commits by kind and name, beside `commit_id` where the default branch stands."""
     projects: dict[str, int] = field(default_factory=lambda: {"ops/fleet": 31})
-    """The projects the agent may read; all have the same repository."""
+    """The projects the agent may read; all have the same repository but the empty ones."""
+    empty: set[int] = field(default_factory=set)
     configurations: list[dict[str, Any]] = field(default_factory=list)
     requests: list[httpx2.Request] = field(default_factory=list)
     """Everything that was asked, in order."""
@@ -126,6 +127,8 @@ class FakeHub(httpx2.AsyncBaseTransport):
         if int(query["project_id"]) not in self.projects.values():
             return json_answer(404, {"message": "404 Project Not Found"})
         match route:
+            case "repository_head" | "repository_ref" if int(query["project_id"]) in self.empty:
+                return json_answer(200, {"default_branch": "main", "commit_id": None})
             case "repository_head":
                 return json_answer(200, {"default_branch": "main", "commit_id": self.commit_id})
             case "repository_ref":
