@@ -21,14 +21,15 @@ def hub_world(control_plane: sandbox.Cluster, tmp_path_factory: pytest.TempPathF
 
 def kas(world: World, directory: Path, **ports: int) -> Program:
     """A kas whose Git side is the hub of `kasbah up`."""
+    grace = {"listen_grace_period": "0.1s"}
     tls = {"certificate_file": str(world.data / "tls.crt"), "key_file": str(world.data / "tls.key")}
     configuration = {
         "gitlab": {"address": world.https, "ca_certificate_file": str(world.ca_file)}
         | {"authentication_secret_file": str(world.data / "kas-secret")},
         "agent": {
-            "listen": {"address": f"127.0.0.1:{ports['agents']}", "websocket": True},
+            "listen": {"address": f"127.0.0.1:{ports['agents']}"} | grace,
             "kubernetes_api": {
-                "listen": {"address": f"127.0.0.1:{ports['kubernetes_api']}"} | tls,
+                "listen": {"address": f"127.0.0.1:{ports['kubernetes_api']}"} | tls | grace,
                 "url_path_prefix": "/k8s-proxy/",
             },
         },
@@ -61,11 +62,16 @@ def test_kubectl_passes_through_a_kas_of_its_own(hub_world: World, tmp_path: Pat
         program.kill()
 
 
-def test_a_bad_configuration_file_is_told_in_one_line(hub_world: World, tmp_path: Path):
+def test_a_bad_configuration_file_is_told_whole(hub_world: World, tmp_path: Path):
     program = kas(hub_world, tmp_path, agents=1, kubernetes_api=1, observability=1)
     (tmp_path / "kas.yaml").write_text("gitlab: {adress: x}\n")
     program.start()
     assert program.process is not None
     assert program.process.wait(10) == 2
-    (line,) = program.log.read_text().splitlines()
-    assert "gitlab.adress: unknown key; did you mean address?" in line
+    first, *problems = program.log.read_text().splitlines()
+    assert first == f"kas: {tmp_path / 'kas.yaml'} has 3 problems:"
+    assert problems == [
+        "  gitlab.adress: unknown key; did you mean address?",
+        "  gitlab.address: required",
+        "  gitlab.authentication_secret_file: required",
+    ]

@@ -23,9 +23,10 @@ PORTS = ("http", "https", "grpc", "observability")
 
 
 @contextlib.asynccontextmanager
-async def up(data: Path, **addresses: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def up(data: Path, **given: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process, on ports the system chooses unless told otherwise; stopped at the end."""
-    flags = [word for name in PORTS for word in (f"--{name}", addresses.get(name, "127.0.0.1:0"))]
+    named = dict.fromkeys(PORTS, "127.0.0.1:0") | given
+    flags = [word for name, value in named.items() for word in (f"--{name}", value)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kasbah.up", "--data", data, *flags),
         stdout=asyncio.subprocess.PIPE,

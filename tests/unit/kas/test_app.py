@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from kasbah.kas.app import Kas, KasSettings
 from kasbah.kas.http_server.connection import Connection
-from kasbah.kas.http_server.server import HttpServer
+from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.observability.probes import Probes
+from kasbah.kit.listening import Address, bound
+from kasbah.kit.secrets import Secret
 from tests.doubles.fake_hub import SECRET, FakeHub
 from tests.doubles.fake_transport import FakeTransport
 
@@ -27,11 +31,13 @@ async def application(scope, receive, send) -> None:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Kas, asyncio.Event]]:
+async def running(
+    hub_double: FakeHub | None = None, **settings: object
+) -> AsyncIterator[tuple[Kas, asyncio.Event]]:
     """A kas without addresses, and what stops it."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    async with FakeHub().client() as hub, asyncio.TaskGroup() as tasks:
-        kas = Kas(KasSettings(version="1"), hub, SECRET, application)
+    async with (hub_double or FakeHub()).client() as hub, asyncio.TaskGroup() as tasks:
+        kas = Kas(KasSettings(version="1", **settings), hub, SECRET, application)
         tasks.create_task(kas.run(stop, ready.set))
         await ready.wait()
         yield kas, stop
@@ -98,3 +104,43 @@ async def test_when_stopped_it_refuses_agents_and_returns():
         await asyncio.sleep(0)
         assert kas._tunnels._draining
     assert (await ask(kas._servers[0], b"/")).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.asyncio
+async def test_when_stopped_it_is_not_ready_first_and_still_accepts():
+    async with running(listen_grace_s=0.05) as (kas, stop):
+        stop.set()
+        await asyncio.sleep(0.01)
+        assert (await ask(kas._servers[3], b"/readiness")).endswith(b"stopping")
+        assert (await ask(kas._servers[0], b"/")).endswith(b"hello")
+        await asyncio.sleep(0.08)
+        assert (await ask(kas._servers[0], b"/")).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.asyncio
+async def test_what_passed_the_proxy_is_reported_at_the_end():
+    hub = FakeHub()
+    async with running(hub) as (kas, _):
+        await ask(
+            kas._servers[2], b"/-/kubernetes-agent/k8s-proxy/version", b"Authorization: Bearer pat:7:t\r\n"
+        )
+    (report,) = [
+        msgspec.json.decode(r.content) for r in hub.requests if r.url.path.endswith("/usage_metrics")
+    ]
+    assert report["counters"] == {
+        "k8s_api_proxy_request": 1,
+        "k8s_api_proxy_requests_via_pat_access": 1,
+    }
+    assert report["unique_counters"]["k8s_api_proxy_requests_unique_agents_via_pat_access"] == [7]
+    assert len(report["report_id"]) == 32
+
+
+@pytest.mark.asyncio
+async def test_the_internal_api_is_there_when_it_has_an_address():
+    secret = Secret(base64.b64encode(SECRET).decode())
+    with bound(Address(host="127.0.0.1", port=0)) as taken:
+        listen = Listen(host="127.0.0.1", port=taken.address.port, sockets=taken.sockets)
+        async with running(internal_api_listens=(listen,), internal_api_secret=secret) as (kas, _):
+            assert (await ask(kas._servers[4], b"/")).startswith(b"HTTP/1.1 426 ")
+    async with running() as (kas, _):
+        assert len(kas._servers) == 4
