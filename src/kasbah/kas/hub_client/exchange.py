@@ -124,7 +124,8 @@ class Exchange:
     ) -> AsyncGenerator[StreamedAnswer]:
         """One exchange, passed through: nothing is judged, and nothing held but a piece.
 
-        A server that answers before it has read the whole body is heard when it stops reading for good.
+        A server that answers before it has read the whole body is heard when the body was sent, if it lingers so long;
+        one in this process at once.
 
         Raises:
             HubUnavailableError: no answer.
