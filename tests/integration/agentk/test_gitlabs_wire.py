@@ -6,9 +6,6 @@ import asyncio
 import contextlib
 import re
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -16,8 +13,6 @@ import pytest
 from structlog.testing import capture_logs
 from websockets import Subprotocol
 
-from kasbah.agentk import settings
-from kasbah.agentk.app import Agentk
 from kasbah.kube.access import ClusterAccess
 from kasbah.wire.identity import AsUser
 from kasbah.wire.pb.gitlab.agent.agent_configuration.rpc.rpc_pb2 import ConfigurationResponse
@@ -26,80 +21,8 @@ from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
 from kasbah.wire.rpc import StatusCode
 from tests.doubles.certificates import make_certificates
 from tests.doubles.grpc_kas import Answer, GrpcKas
-from tests.doubles.loopback_server import answer, read_head, serving
-
-TOKEN = "glagent-good"
-
-
-@dataclass
-class ApiServer:
-    """Attributes:
-    heads: the requests' heads so far.
-    more: each time a watch gets one event more.
-    """
-
-    port: int = 0
-    heads: list[str] = field(default_factory=list)
-    more: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
-
-    async def speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            head = (await read_head(reader)).decode()
-            if "GET /version" not in head or "X-Test" in head:
-                self.heads.append(head)
-            if "watch=true" in head:
-                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                while (event := await self.more.get()) is not None:
-                    writer.write(b"%x\r\n%b\r\n" % (len(event), event))
-                writer.write(b"0\r\n\r\n")
-            else:
-                writer.write(answer(b'{"major":"1","minor":"36","gitVersion":"v1.36.3","platform":"p"}'))
-
-
-@contextlib.asynccontextmanager
-async def api_server() -> AsyncIterator[ApiServer]:
-    api = ApiServer()
-    async with serving(api.speak) as server:
-        api.port = server.port
-        yield api
-
-
-@dataclass
-class Running:
-    agentk: Agentk
-    stop: asyncio.Event
-    task: asyncio.Task[None]
-
-    @property
-    def why_not_ready(self) -> str:
-        return self.agentk._why_not_ready()
-
-
-@contextlib.asynccontextmanager
-async def agentk(
-    address: str, api: ApiServer, *flags: str, access: ClusterAccess | None = None, **environment: str
-) -> AsyncIterator[Running]:
-    made = settings.parse(
-        [f"--kas-address={address}", "--observability-listen-address=127.0.0.1:0", *flags],
-        {"AGENTK_TOKEN": TOKEN, "POD_NAMESPACE": "agents", **environment},
-        "agentk-0",
-    )
-    agent = Agentk(made, access or ClusterAccess(host="127.0.0.1", port=api.port))
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(agent.run(stop))
-        try:
-            yield Running(agent, stop, task)
-        finally:
-            task.cancel()
-
-
-async def until(true: Callable[[], object], seconds: float = 8) -> float:
-    began = time.monotonic()
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
-    return time.monotonic() - began
+from tests.doubles.loopback_server import read_head, serving
+from tests.doubles.running_agentk import TOKEN, agentk, api_server, until
 
 
 def watch(kas: GrpcKas) -> HttpRequest:
