@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kasbah.errors import PeerError, UserError
-from kasbah.kas import __main__ as program
+from kasbah.kas import file_settings
 from kasbah.kas.configuration_file.schema import ListenSection
 from kasbah.kas.http_server.exchange import NullExchange
 from kasbah.kas.http_server.server import HttpServer, Listen
@@ -40,7 +40,7 @@ async def answers(listen: Listen, client: socket.socket) -> bool:
 def test_a_certificate_that_cannot_be_used_is_named_by_its_key():
     section = ListenSection(address=":0", certificate_file="/absent", key_file="/absent")
     with ExitStack() as stack, pytest.raises(UserError, match=r"^agent\.listen: the certificate"):
-        program._listen(section, "agent.listen", stack)
+        file_settings.listen(section, "agent.listen", stack)
 
 
 def test_an_address_that_is_taken_is_named_by_its_key():
@@ -49,13 +49,13 @@ def test_an_address_that_is_taken_is_named_by_its_key():
         ExitStack() as stack,
         pytest.raises(PeerError, match=r"^agent\.listen\.address 127\.0\.0\.1:\d+: Address already in use$"),
     ):
-        program._listen(ListenSection(address=str(taken.address)), "agent.listen", stack)
+        file_settings.listen(ListenSection(address=str(taken.address)), "agent.listen", stack)
 
 
 @pytest.mark.asyncio
 async def test_every_interface_answers_over_ipv4_too():
     with ExitStack() as stack:
-        listen = program._listen(ListenSection(address=":0"), "agent.listen", stack)
+        listen = file_settings.listen(ListenSection(address=":0"), "agent.listen", stack)
         assert await answers(listen, socket.create_connection(("127.0.0.1", listen.port)))
 
 
@@ -63,7 +63,7 @@ async def test_every_interface_answers_over_ipv4_too():
 async def test_a_path_is_served_as_an_address_is(tmp_path: Path):
     path = str(tmp_path / "kas.sock")
     with ExitStack() as stack:
-        listen = program._listen(ListenSection(network="unix", address=path), "agent.listen", stack)
+        listen = file_settings.listen(ListenSection(network="unix", address=path), "agent.listen", stack)
         client = socket.socket(socket.AF_UNIX)
         client.connect(path)
         assert await answers(listen, client)

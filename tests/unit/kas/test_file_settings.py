@@ -1,0 +1,117 @@
+"""From kas' file to the settings of its features; addresses are in tests/integration/kas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kasbah.errors import UserError
+from kasbah.kas import file_settings
+from kasbah.kas.configuration_file.reading import read
+from kasbah.kas.configuration_file.schema import ConfigurationFile
+from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.redis.settings import RedisSettings
+
+GITLAB = "gitlab: {address: http://gitlab, external_url: 'http://people/', authentication_secret_file: /s}\n"
+
+
+def file(tmp_path: Path, text: str = "") -> ConfigurationFile:
+    path = tmp_path / "kas.yaml"
+    path.write_text(GITLAB + text)
+    return read(path).file
+
+
+def redis(tmp_path: Path, text: str) -> RedisSettings:
+    section = file(tmp_path, f"redis: {{{text}}}").redis
+    assert section is not None
+    return file_settings.redis(section)
+
+
+def test_what_is_remembered_by_default_is_what_we_promise(tmp_path: Path):
+    made = file(tmp_path, "agent: {kubernetes_api: {}}")
+    hub = file_settings.hub_client(made)
+    assert (hub.agent_info_ttl_s, hub.agent_info_error_ttl_s) == (5, 2)
+    assert (hub.calls_per_s, hub.calls_at_once) == (50, 250)
+    assert file_settings.kubernetes_api(made) == KubernetesApiSettings(external_origin="http://people")
+    assert file_settings.agent_configuration(made).gitlab_external_url == "http://people/"
+
+
+def test_the_file_shortens_what_is_remembered(tmp_path: Path):
+    made = file(
+        tmp_path,
+        """
+agent:
+  info_cache_ttl: 1s
+  info_cache_error_ttl: 0s
+  gitops: {project_info_cache_ttl: 4s, project_info_cache_error_ttl: 3s, max_number_of_files: 3}
+  kubernetes_api: {allowed_agent_cache_ttl: 3s, allowed_agent_cache_error_ttl: 1s}
+""",
+    )
+    hub, proxy = file_settings.hub_client(made), file_settings.kubernetes_api(made)
+    assert (hub.agent_info_ttl_s, hub.agent_info_error_ttl_s) == (1, 0)
+    assert (hub.project_info_ttl_s, hub.project_info_error_ttl_s) == (4, 3)
+    assert (proxy.grant_ttl_s, proxy.denial_ttl_s) == (3, 1)
+    assert file_settings.gitops(made.agent.gitops).max_number_of_files == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("", b"/"),
+        ("agent: {kubernetes_api: {}}", b"/"),
+        ("agent: {kubernetes_api: {url_path_prefix: k8s-proxy}}", b"/k8s-proxy/"),
+        ("agent: {kubernetes_api: {url_path_prefix: /k8s-proxy/}}", b"/k8s-proxy/"),
+    ],
+)
+def test_a_prefix_has_a_slash_at_both_ends(tmp_path: Path, text: str, prefix: bytes):
+    assert file_settings.url_path_prefix(file(tmp_path, text)) == prefix
+
+
+def test_the_longest_grace_counts(tmp_path: Path):
+    assert file_settings.listen_grace_s(file(tmp_path)) == 5
+    made = file(
+        tmp_path,
+        "agent: {listen: {listen_grace_period: 1s}}\napi: {listen: {authentication_secret_file: /s}}",
+    )
+    assert file_settings.listen_grace_s(made) == 5
+
+
+def test_probes_may_be_elsewhere(tmp_path: Path):
+    made = file(tmp_path, "observability: {prometheus: {url_path: /prom}}")
+    assert file_settings.observability(made.observability).metrics_path == "/prom"
+
+
+def test_one_redis(tmp_path: Path):
+    (tmp_path / "password").write_text("hunter2\n")
+    made = redis(
+        tmp_path,
+        f"server: {{address: 'redis:6379'}}, password_file: {tmp_path}/password, username: kas, database_index: 3,"
+        "tls: {enabled: true, ca_certificate_file: /ca}, pool_size: 4, key_prefix: ours",
+    )
+    assert (made.addresses, made.username, made.database_index) == (("redis:6379",), "kas", 3)
+    assert (made.password.reveal(), made.pool_size, made.key_prefix) == ("hunter2", 4, "ours")
+    assert made.tls is not None
+    assert made.tls.ca_certificate_file == "/ca"
+    assert "hunter2" not in repr(made)
+
+
+def test_a_redis_found_by_sentinels(tmp_path: Path):
+    made = redis(tmp_path, "sentinel: {master_name: kas, addresses: ['a:1', 'b:1']}")
+    assert (made.addresses, made.sentinel_master) == (("a:1", "b:1"), "kas")
+    assert (made.pool_size, made.tls) == (16, None)
+
+
+def test_a_password_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match="cannot read the password file /nowhere: No such file"):
+        redis(tmp_path, "server: {address: 'redis:6379'}, password_file: /nowhere")
+
+
+def test_authorities_that_are_none_are_named_by_their_key():
+    with pytest.raises(UserError, match="x cannot be used"):
+        file_settings.trust("/nowhere", "x")
+
+
+def test_a_secret_that_is_not_there_is_named():
+    with pytest.raises(UserError, match="cannot read the secret file /nowhere"):
+        file_settings.secret("/nowhere")
