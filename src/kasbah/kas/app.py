@@ -132,10 +132,11 @@ class Kas:
         self._server.route = Router(
             proxy=self._proxy.exchange, agent_upgrade=self._tunnels.accept, application=self._bridge.exchange
         )
+        self._server.accept_http2 = self._tunnels.accept_http2
         probes = [settings.observability] if settings.observability else []
         self._servers = [
             self._server,
-            HttpServer(settings.agent_listens, self._agents_only),
+            HttpServer(settings.agent_listens, self._agents_only, accept_http2=self._tunnels.accept_http2),
             HttpServer(settings.kubernetes_api_listens, self._proxy.exchange, settings.http_server),
             HttpServer(probes, Probes(self._why_not_ready, settings.probes)),
         ]

@@ -31,6 +31,8 @@ from kasbah.kit.end_of_turn import EndOfTurn
 _log = structlog.get_logger()
 _TICK_S = 0.5
 _BACKLOG = 1024
+_ALPN_WITH_HTTP2: Final = ("http/1.1", "h2")
+"""In the server's order: who offers both, as browsers and kubectl do, keeps HTTP/1.1; gRPC offers nothing but h2."""
 
 CONNECTIONS: Final = Gauge("kasbah_kas_http_connections", "Open connections on the public addresses")
 REFUSED: Final = Counter(
@@ -51,20 +53,15 @@ class Listen:
     """Bound to it already by whoever composes us; they are closed when we stop."""
 
 
-def make_tls_context(certificate_file: str, key_file: str, *, http2: bool = False) -> ssl.SSLContext:
-    """A server's context: TLS 1.2 or later, HTTP/1.1 by ALPN.
-
-    Args:
-        certificate_file: PEM, with its chain.
-        key_file: PEM.
-        http2: offer HTTP/2 to who speaks nothing else, as gRPC does; browsers and kubectl keep HTTP/1.1.
+def make_tls_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
+    """A server's context: TLS 1.2 or later, HTTP/1.1 by ALPN (and HTTP/2 where the server speaks it).
 
     Raises:
         OSError: a file cannot be read or does not hold what it should (`ssl.SSLError` is one).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1", "h2"] if http2 else ["http/1.1"])
+    context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.load_cert_chain(certificate_file, key_file)
     return context
@@ -204,6 +201,8 @@ class HttpServer:
         tls = listen.tls
         if tls is None:
             return lambda: Connection(self)
+        if self.accept_http2 is not None:
+            tls.set_alpn_protocols(_ALPN_WITH_HTTP2)
         return lambda: Handshake(tls, Connection(self, secure=True), self)
 
     async def _serve(self, listen: Listen) -> list[asyncio.Server]:

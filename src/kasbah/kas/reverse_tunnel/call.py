@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kit.secrets import Secret
@@ -15,4 +15,6 @@ class AgentCall:
     agent: AgentInfo
     agent_token: Secret
     connection_id: int
-    """The pod's id, chosen by agentk when its process started."""
+    """The pod's id, chosen by agentk when its process started; over gRPC, where it says none, one of ours."""
+    connection: object = field(default=None, repr=False, compare=False)
+    """What it came over: good for asking whether two calls share it, and for nothing else."""

@@ -1,4 +1,4 @@
-"""One agent pod's connection, kas' side: the socket's protocol and what happens on a greeting and a call."""
+"""One pod's native connection, kas' side: the socket's protocol and what happens on a greeting and a call."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from websockets.utils import apply_mask
-
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.call import AgentCall
+from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
+from kasbah.kas.reverse_tunnel.refusal import Refusal
+from kasbah.kas.reverse_tunnel.unmask import unmask
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer
 from kasbah.wire.native_tunnel.calls import answer_call
@@ -24,26 +25,30 @@ class ConnectionOwner(Protocol):
     """The server, as a connection sees it."""
 
     rpc: CallServer[AgentCall]
+    version: str
 
     @property
     def tasks(self) -> asyncio.TaskGroup: ...
 
-    def greeted(self, connection: AgentConnection, hello: AgentHello) -> None: ...
+    def greeted(self, connection: AgentConnection) -> None: ...
 
-    def draining(self, connection: AgentConnection) -> None: ...
+    def draining(self, connection: PodConnection) -> None: ...
 
-    def lost(self, connection: AgentConnection) -> None: ...
+    def lost(self, connection: PodConnection) -> None: ...
 
 
 class AgentConnection(TunnelConnection, asyncio.Protocol):
-    """From the handshake to the end of one pod's connection.
+    """From the handshake to the end of one pod's connection; a `PodConnection`.
 
     Attributes:
         agent: who this is, once the token was found good.
         token: the agent token the pod greeted with; checked again and again while the connection lasts.
         pod_id: the pod's own random number; a second connection with it replaces the first.
         peer: the socket's address, for logs.
+        since: when its time to greet began, by the loop's clock.
     """
+
+    transport_name = "native"
 
     def __init__(
         self,
@@ -51,15 +56,15 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         transport: asyncio.Transport,
         *,
         peer: str,
-        now: float,
+        since: float,
         known: Callable[[], None] = lambda: None,
     ) -> None:
         """`known` is called when the pod is admitted or gone: until then it counts as a stranger."""
-        super().__init__(Role.KAS, transport, asyncio.get_running_loop().call_soon, unmask=_unmask)
+        super().__init__(Role.KAS, transport, asyncio.get_running_loop().call_soon, unmask=unmask)
         self._owner = owner
         self._known = known
         self.peer = peer
-        self.accepted_at = now
+        self.since = since
         self.agent: AgentInfo | None = None
         self.token = Secret("")
         self._greeted = False
@@ -76,23 +81,31 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         self._greeted = True
         self.token = Secret(hello.token)
         self.pod_id = hello.pod_id
-        self._owner.greeted(self, hello)
+        self._owner.greeted(self)
 
-    def admit(self, agent: AgentInfo, *, server_version: str) -> None:
+    def welcome(self, admitted: Admitted) -> None:
         """The token is good: streams flow from now on."""
-        self.agent = agent
+        self.agent = admitted.agent
         self._known()
-        self.tunnel.accept(KasHello(agent_id=agent.agent_id, server_version=server_version))
+        self.tunnel.accept(KasHello(agent_id=admitted.agent.agent_id, server_version=self._owner.version))
 
-    def refuse(self, code: GoAwayCode, message: str) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Tell the agent why and close; running streams are cut."""
-        self.tunnel.go_away(code, message)
-        self.close(message)
+        self.tunnel.go_away(refusal.go_away, refusal.reason)
+        self.close(refusal.reason)
+
+    def revoke(self, _token: Secret, refusal: Refusal) -> None:
+        self.refuse(refusal)
+
+    def retire(self, reason: str) -> None:
+        self.tunnel.go_away(GoAwayCode.DRAINING, reason)
 
     def stream_opened(self, kind: StreamKind, opening: bytes, stream: TunnelStream) -> StreamHandler:
         if kind is not StreamKind.RPC or self.agent is None:
             raise TunnelProtocolError("an agent opens only calls")
-        context = AgentCall(agent=self.agent, agent_token=self.token, connection_id=self.pod_id)
+        context = AgentCall(
+            agent=self.agent, agent_token=self.token, connection_id=self.pod_id, connection=self
+        )
         server, path = self._owner.rpc, opening.decode(errors="replace")
         return answer_call(
             stream,
@@ -102,7 +115,3 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
 
     def go_away_received(self, code: GoAwayCode, message: str) -> None:  # noqa: ARG002 - agents only drain
         self._owner.draining(self)
-
-
-def _unmask(data: bytes | memoryview, key: bytes) -> bytes:
-    return bytes(apply_mask(data, key))

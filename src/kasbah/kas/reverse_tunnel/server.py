@@ -1,44 +1,71 @@
-"""Accepts agents' WebSockets, authenticates them, and looks after them as long as they live.
+"""Accepts agents' connections, authenticates them, and looks after them as long as they live.
 
 Nothing is kept for a connection before its token was found good but the connection itself, and that for ten seconds
 at most. A token is checked again every few seconds while a pod is connected; when it is revoked the transport is
-closed and what runs through it fails at once.
+closed and what runs through it fails at once. A connection that is old enough takes nothing new, ends well what only
+waits, and is cut when its grace is over; a drain does the same to all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import secrets
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from kasbah.errors import Bug, PeerError, UserError
 from kasbah.kas.http_server.exchange import Upgrade
 from kasbah.kas.hub_client.client import HubClient
-from kasbah.kas.hub_client.errors import HubForbiddenError, HubNotFoundError, HubUnauthenticatedError
+from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kas.reverse_tunnel.connection import AgentConnection
+from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection
+from kasbah.kas.reverse_tunnel.handshake import check_handshake
+from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
+from kasbah.kas.reverse_tunnel.refusal import TOO_MANY_PODS, UNAVAILABLE, Refusal, refusal_of
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer, Service
-from kasbah.wire.http1 import Headers, RequestHead
+from kasbah.wire.http1 import RequestHead
 from kasbah.wire.native_tunnel.engine import State
-from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
-from kasbah.wire.websocket import NATIVE_SUBPROTOCOL, PROTOCOL_ERROR, close_frame, upgrade_response
+from kasbah.wire.websocket import (
+    GRPC_SUBPROTOCOL,
+    NATIVE_SUBPROTOCOL,
+    PROTOCOL_ERROR,
+    close_frame,
+    upgrade_response,
+)
 
 _log = structlog.get_logger()
 
 _TOKEN_CHECKS_AT_ONCE: Final = 32
 """Questions to the hub: enough for thousands of agents within the interval, few enough not to be a burst."""
+_AGE_JITTER: Final = 0.1
+_SUBPROTOCOLS: Final = (NATIVE_SUBPROTOCOL, GRPC_SUBPROTOCOL)
+"""In the order in which we would rather have them."""
 
 _agents_refused = Counter("kasbah_kas_agents_refused", "Agent connections refused, by reason.", ["reason"])
 _agents_admitted = Counter("kasbah_kas_agents_admitted", "Agent connections admitted.")
+_agents_connected = Gauge(
+    "kasbah_kas_agents_connected", "Agent pods connected, by what they speak.", ["transport"]
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watched:
+    """What is known of a connection that lives."""
+
+    retire_at: float
+    """By the loop's clock: it takes nothing new from then on."""
+    admitted: list[Admitted] = field(default_factory=list)
+    retired: bool = False
+    closed: bool = False
 
 
 class ReverseTunnelServer:
@@ -54,11 +81,11 @@ class ReverseTunnelServer:
         settings: ReverseTunnelSettings | None = None,
     ) -> None:
         self.rpc = CallServer(services, log_fields=lambda call: {"agent_id": call.agent.agent_id})
+        self.version = version
         self._hub = hub
         self._registry = registry
-        self._version = version
         self._settings = settings or ReverseTunnelSettings()
-        self._connections: set[AgentConnection] = set()
+        self._connections: dict[PodConnection, _Watched] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._idle = asyncio.Event()
         self._draining = False
@@ -84,9 +111,8 @@ class ReverseTunnelServer:
     async def drain(self) -> None:
         """Tell every agent to go elsewhere and let running streams finish, up to the drain timeout."""
         self._draining = True
-        for connection in list(self._connections):
-            self._unregister(connection)
-            connection.tunnel.go_away(GoAwayCode.DRAINING, "Shutting down")
+        for connection, watched in list(self._connections.items()):
+            self._retire(connection, watched, "Shutting down")
         self.rpc.end_long_calls()
         self._idle.clear()
         if self._connections:
@@ -96,7 +122,7 @@ class ReverseTunnelServer:
             except TimeoutError:
                 _log.warning("streams were cut at the end of the drain", connections=len(self._connections))
 
-    # -- a connection's life -------------------------------------------------------------------------------------
+    # -- a connection's beginning --------------------------------------------------------------------------------
 
     def accept(self, head: RequestHead, upgrade: Upgrade) -> None:
         """Take a connection over whose request asked for a WebSocket at the agents' address."""
@@ -104,91 +130,173 @@ class ReverseTunnelServer:
             upgrade.refuse("503 Service Unavailable", "this kas is shutting down\n")
             return
         try:
-            key, offered = _check_handshake(head.headers)
+            key, offered = check_handshake(head.headers)
         except UserError as error:
             _agents_refused.labels("malformed handshake").inc()
             upgrade.refuse("400 Bad Request", f"{error}\n")
             return
         transport = upgrade.transport
-        subprotocol = NATIVE_SUBPROTOCOL if NATIVE_SUBPROTOCOL in offered else None
-        transport.write(upgrade_response(key, subprotocol, f"kasbah-kas/{self._version}"))
+        subprotocol = next((known for known in _SUBPROTOCOLS if known in offered), None)
+        transport.write(upgrade_response(key, subprotocol, f"kasbah-kas/{self.version}"))
         if subprotocol is None:
             # As GitLab's kas: accept first, then say what is missing.
-            transport.write(close_frame(PROTOCOL_ERROR, f"offer {NATIVE_SUBPROTOCOL}", masked=False))
+            _agents_refused.labels("no known subprotocol").inc()
+            offers = " or ".join(_SUBPROTOCOLS)
+            transport.write(close_frame(PROTOCOL_ERROR, f"offer {offers}", masked=False))
             transport.close()
             upgrade.known()
-            return
-        peer = transport.get_extra_info("peername") or ("",)
-        connection = AgentConnection(
+        elif subprotocol == NATIVE_SUBPROTOCOL:
+            peer, since = _peer(transport), upgrade.since
+            self._begin(
+                AgentConnection(self, transport, peer=peer, since=since, known=upgrade.known), upgrade
+            )
+        else:
+            self._begin_grpc(upgrade, websocket=True)
+
+    def accept_http2(self, upgrade: Upgrade) -> None:
+        """Take a connection over that began with HTTP/2's preface: it speaks gRPC."""
+        if self._draining:
+            upgrade.transport.close()
+            upgrade.known()
+        else:
+            self._begin_grpc(upgrade, websocket=False)
+
+    def _begin_grpc(self, upgrade: Upgrade, *, websocket: bool) -> None:
+        connection = GrpcAgentConnection(
             self,
-            transport,
-            peer=str(peer[0]),
-            now=asyncio.get_running_loop().time(),
+            upgrade.transport,
+            websocket=websocket,
+            peer=_peer(upgrade.transport),
+            since=upgrade.since,
             known=upgrade.known,
         )
-        self._connections.add(connection)
+        self._begin(connection, upgrade)
+
+    def _begin(self, connection: AgentConnection | GrpcAgentConnection, upgrade: Upgrade) -> None:
+        age_s = self._settings.max_connection_age_s * (1 - _AGE_JITTER * secrets.randbelow(1000) / 1000)
+        self._connections[connection] = _Watched(retire_at=connection.since + age_s)
         upgrade.set_protocol(connection)
+        connection.flush()
         if upgrade.received:
             connection.data_received(upgrade.received)
 
-    def greeted(self, connection: AgentConnection, hello: AgentHello) -> None:
-        """An agent has shown its token; find out whose it is."""
-        self.tasks.create_task(self._authenticate(connection, hello), name="agent authentication")
+    # -- what connections tell -----------------------------------------------------------------------------------
 
-    def draining(self, connection: AgentConnection) -> None:
+    def greeted(self, connection: AgentConnection) -> None:
+        """A native pod has shown its token; find out whose it is."""
+        self.tasks.create_task(self._authenticate(connection), name="agent authentication")
+
+    async def agent_info(self, token: Secret) -> AgentInfo:
+        """Whose token it is.
+
+        Raises:
+            PeerError: nobody's, or it cannot be found out now.
+        """
+        return await self._hub.agent_info(token)
+
+    @property
+    def max_tunnels(self) -> int:
+        """How many one pod may hold open over gRPC."""
+        return self._settings.max_tunnels_per_pod
+
+    def tunnel_ready(self, agent_id: int) -> None:
+        """A tunnel of the agent can be used."""
+        self._registry.ready(agent_id)
+
+    def admit(self, connection: PodConnection, admitted: Admitted) -> Refusal | None:
+        """Let an agent's pod in, unless there are too many of them already: then why not."""
+        agent, watched = admitted.agent, self._connections[connection]
+        if self._registry.count(agent.agent_id) >= self._settings.max_pods_per_agent:
+            self.refused(connection, TOO_MANY_PODS)
+            return TOO_MANY_PODS
+        watched.admitted.append(admitted)
+        connection.welcome(admitted)
+        if not watched.retired:
+            self._registry.add(agent.agent_id, admitted.tunnel)
+        _agents_admitted.inc()
+        _agents_connected.labels(_transport_kind(connection)).inc()
+        _log.info(
+            "agent connected",
+            agent_id=agent.agent_id,
+            pod_id=admitted.pod_id,
+            peer=connection.peer,
+            transport=connection.transport_name,
+        )
+        return None
+
+    def refused(self, connection: PodConnection, refusal: Refusal, error: Exception | None = None) -> None:
+        """Somebody was not let in."""
+        _agents_refused.labels(refusal.reason).inc()
+        _log.info(
+            "agent refused",
+            peer=connection.peer,
+            transport=connection.transport_name,
+            reason=refusal.reason,
+            error=str(error or ""),
+        )
+
+    def draining(self, connection: PodConnection) -> None:
         """The agent takes no new streams."""
-        self._unregister(connection)
+        self._unregister(self._connections[connection])
 
-    def lost(self, connection: AgentConnection) -> None:
+    def lost(self, connection: PodConnection) -> None:
         """The connection is over."""
-        self._unregister(connection)
-        self._connections.discard(connection)
+        watched = self._connections.pop(connection, None)
+        if watched is None:
+            return
+        self._unregister(watched)
         if not self._connections:
             self._idle.set()
-        if connection.agent is not None:
+        for admitted in watched.admitted:
+            _agents_connected.labels(_transport_kind(connection)).dec()
             _log.info(
                 "agent disconnected",
-                agent_id=connection.agent.agent_id,
-                pod_id=connection.pod_id,
+                agent_id=admitted.agent.agent_id,
+                pod_id=admitted.pod_id,
+                transport=connection.transport_name,
                 reason=connection.failure or "closed",
             )
 
-    async def _authenticate(self, connection: AgentConnection, hello: AgentHello) -> None:
+    async def _authenticate(self, connection: AgentConnection) -> None:
         try:
-            agent = await self._hub.agent_info(connection.token)
+            agent = await self.agent_info(connection.token)
         except PeerError as error:
-            code, reason = _refusal(error)
-            _agents_refused.labels(reason).inc()
-            _log.info("agent refused", peer=connection.peer, reason=reason, error=str(error))
-            connection.refuse(code, reason)
-            return
+            refusal = refusal_of(error)
+            self.refused(connection, refusal, error)
+            connection.refuse(refusal)
         except Exception:  # noqa: BLE001 - the border of a greeting: a bug of ours must not cost the other agents
             _log.exception("agent authentication crashed", peer=connection.peer)
-            connection.refuse(GoAwayCode.UNAVAILABLE, "the agent token cannot be checked now")
-            return
+            connection.refuse(UNAVAILABLE)
+        else:
+            self._authenticated(connection, agent)
+
+    def _authenticated(self, connection: AgentConnection, agent: AgentInfo) -> None:
         if connection.tunnel.state is not State.GREETING:
             return
-        self._replace(agent.agent_id, hello.pod_id)
-        if self._registry.count(agent.agent_id) >= self._settings.max_pods_per_agent:
-            _agents_refused.labels("too many pods").inc()
-            connection.refuse(GoAwayCode.TOO_MANY_CONNECTIONS, "too many pods of this agent are connected")
-            return
-        connection.admit(agent, server_version=self._version)
-        self._registry.add(agent.agent_id, connection.tunnel)
-        _agents_admitted.inc()
-        _log.info("agent connected", agent_id=agent.agent_id, pod_id=hello.pod_id, peer=connection.peer)
+        self._replace(agent.agent_id, connection.pod_id)
+        admitted = Admitted(
+            token=connection.token, agent=agent, pod_id=connection.pod_id, tunnel=connection.tunnel
+        )
+        refusal = self.admit(connection, admitted)
+        if refusal is not None:
+            connection.refuse(refusal)
 
     def _replace(self, agent_id: int, pod_id: int) -> None:
         """A pod that dials again has lost its old connection, whatever that one's socket says."""
-        for other in list(self._connections):
-            same_pod = other.agent is not None and (other.agent.agent_id, other.pod_id) == (agent_id, pod_id)
-            if same_pod and other.tunnel.state is State.OPEN:
-                self._unregister(other)
+        for other, watched in list(self._connections.items()):
+            same_pod = any(
+                (admitted.agent.agent_id, admitted.pod_id) == (agent_id, pod_id)
+                for admitted in watched.admitted
+            )
+            if same_pod and not watched.retired:
+                self._unregister(watched)
                 other.close("replaced by a newer connection of this pod")
 
-    def _unregister(self, connection: AgentConnection) -> None:
-        if connection.agent is not None:
-            self._registry.remove(connection.agent.agent_id, connection.tunnel)
+    def _unregister(self, watched: _Watched) -> None:
+        """It takes nothing new from now on."""
+        watched.retired = True
+        for admitted in watched.admitted:
+            self._registry.remove(admitted.agent.agent_id, admitted.tunnel)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -197,20 +305,33 @@ class ReverseTunnelServer:
         while True:
             await asyncio.sleep(1)
             now = loop.time()
-            for connection in list(self._connections):
+            for connection, watched in list(self._connections.items()):
                 try:
-                    self._tick(connection, now)
+                    self._tick(connection, watched, now)
                 except Exception:  # noqa: BLE001 - a bug of ours must cost one connection, not the process
                     _log.exception("tunnel tick crashed", peer=connection.peer)
                     connection.abort("a bug in kas")
 
-    def _tick(self, connection: AgentConnection, now: float) -> None:
-        silent_s = now - connection.accepted_at if connection.agent is None else 0
-        if silent_s > self._settings.greeting_timeout_s:
-            _agents_refused.labels("silent").inc()
-            connection.close("no greeting in time")
-        else:
-            connection.tick(now)
+    def _tick(self, connection: PodConnection, watched: _Watched, now: float) -> None:
+        settings = self._settings
+        if not watched.closed:
+            if not watched.admitted and now - connection.since > settings.greeting_timeout_s:
+                _agents_refused.labels("silent").inc()
+                self._close(connection, watched, "no greeting in time")
+            elif now > watched.retire_at + settings.connection_age_grace_s:
+                self._close(connection, watched, "the connection is too old")
+            elif now > watched.retire_at and not watched.retired:
+                self._retire(connection, watched, "max_age")
+                self.rpc.end_long_calls(lambda call: call.connection is connection)
+        connection.tick(now)
+
+    def _retire(self, connection: PodConnection, watched: _Watched, reason: str) -> None:
+        self._unregister(watched)
+        connection.retire(reason)
+
+    def _close(self, connection: PodConnection, watched: _Watched, reason: str) -> None:
+        watched.closed = True
+        connection.close(reason)
 
     async def _watch_tokens(self) -> None:
         while True:
@@ -219,63 +340,47 @@ class ReverseTunnelServer:
 
     async def _check_tokens(self) -> None:
         """Ask about each token once, many at a time: a slow answer about one agent must not delay what is due to another."""
-        by_token: defaultdict[Secret, list[AgentConnection]] = defaultdict(list)
-        for connection in self._connections:
+        by_token: defaultdict[Secret, list[PodConnection]] = defaultdict(list)
+        for connection, watched in self._connections.items():
             # One that drains may go on for hours under its watches.
-            if connection.agent is not None and connection.tunnel.state is not State.CLOSED:
-                by_token[connection.token].append(connection)
+            for admitted in watched.admitted:
+                by_token[admitted.token].append(connection)
         slots = asyncio.Semaphore(_TOKEN_CHECKS_AT_ONCE)
         async with asyncio.TaskGroup() as checks:
             for token, connections in by_token.items():
                 checks.create_task(self._check_token(token, connections, slots), name="agent token check")
 
     async def _check_token(
-        self, token: Secret, connections: Sequence[AgentConnection], slots: asyncio.Semaphore
+        self, token: Secret, connections: Sequence[PodConnection], slots: asyncio.Semaphore
     ) -> None:
         """Close a token's connections if it is no longer good; a hub that is away changes nothing."""
         try:
             async with slots:
                 await self._hub.agent_info(token, fresh=True)
-        except (HubUnauthenticatedError, HubForbiddenError, HubNotFoundError) as error:
-            code, reason = _refusal(error)
-            for connection in connections:
-                _agents_refused.labels("revoked").inc()
-                self._unregister(connection)
-                connection.refuse(code, reason)
         except PeerError as error:
-            _log.warning("agent token could not be checked", error=str(error))
+            refusal = refusal_of(error)
+            if not refusal.is_final:
+                _log.warning("agent token could not be checked", error=str(error))
+                return
+            for connection in connections:
+                self._revoke(connection, token, refusal)
         except Exception:  # noqa: BLE001 - the same: asked again in a few seconds
             _log.exception("agent token check crashed")
 
-
-def _refusal(error: PeerError) -> tuple[GoAwayCode, str]:
-    if isinstance(error, HubUnauthenticatedError):
-        return GoAwayCode.UNAUTHENTICATED, "unauthenticated"
-    if isinstance(error, HubForbiddenError):
-        return GoAwayCode.FORBIDDEN, "forbidden"
-    if isinstance(error, HubNotFoundError):
-        return GoAwayCode.UNAUTHENTICATED, "agent not found"
-    return GoAwayCode.UNAVAILABLE, "the agent token cannot be checked now"
+    def _revoke(self, connection: PodConnection, token: Secret, refusal: Refusal) -> None:
+        watched = self._connections.get(connection)
+        if watched is not None and not watched.closed:
+            _agents_refused.labels("revoked").inc()
+            watched.closed = True
+            self._unregister(watched)
+            connection.revoke(token, refusal)
 
 
-def _check_handshake(headers: Headers) -> tuple[bytes, list[str]]:
-    """The key and the offered subprotocols of an RFC 6455 handshake."""
-    values: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        values.setdefault(name, []).append(value)
-    if b"origin" in values:
-        raise UserError("agents send no Origin; a browser page may not open a tunnel")
-    if values.get(b"sec-websocket-version") != [b"13"]:
-        raise UserError("Sec-WebSocket-Version must be 13")
-    keys = values.get(b"sec-websocket-key", [])
-    try:
-        if len(keys) != 1 or len(base64.b64decode(keys[0], validate=True)) != 16:
-            raise UserError("Sec-WebSocket-Key must be 16 bytes in base64")
-    except binascii.Error as error:
-        raise UserError("Sec-WebSocket-Key must be 16 bytes in base64") from error
-    offered = [
-        part.strip().decode(errors="replace")
-        for value in values.get(b"sec-websocket-protocol", ())
-        for part in value.split(b",")
-    ]
-    return keys[0], offered
+def _peer(transport: asyncio.Transport) -> str:
+    peer = transport.get_extra_info("peername") or ("",)
+    return str(peer[0])
+
+
+def _transport_kind(connection: PodConnection) -> str:
+    """What it speaks: gRPC is gRPC, whatever is around it."""
+    return "native" if connection.transport_name == "native" else "grpc"

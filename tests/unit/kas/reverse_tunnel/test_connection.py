@@ -8,6 +8,8 @@ import pytest
 
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.connection import AgentConnection
+from kasbah.kas.reverse_tunnel.pod import Admitted
+from kasbah.kas.reverse_tunnel.refusal import UNAUTHENTICATED
 from kasbah.rpc.server import CallServer
 from kasbah.wire.methods import REGISTER
 from kasbah.wire.native_tunnel.engine import Role
@@ -35,7 +37,9 @@ class Server:
         self.calls.append((call.agent.agent_id, call.agent_token.reveal(), call.connection_id))
         return REGISTER.response()
 
-    def greeted(self, connection, hello) -> None:
+    version = "1"
+
+    def greeted(self, connection) -> None:
         self.told.append("greeted")
 
     def draining(self, connection) -> None:
@@ -48,7 +52,7 @@ class Server:
 class Dialogue:
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.server, self.transport, self.pod = Server(tasks), FakeTransport(), FarEnd(Role.AGENT)
-        self.connection = AgentConnection(self.server, self.transport, peer="192.0.2.7", now=0.0)
+        self.connection = AgentConnection(self.server, self.transport, peer="192.0.2.7", since=0.0)
 
     async def talk(self) -> None:
         await self.pod.talk(self.connection, self.transport)
@@ -56,7 +60,10 @@ class Dialogue:
     async def greet(self) -> None:
         self.pod.tunnel.greet(HELLO)
         await self.talk()
-        self.connection.admit(AGENT, server_version="1")
+        connection = self.connection
+        connection.welcome(
+            Admitted(token=connection.token, agent=AGENT, pod_id=connection.pod_id, tunnel=connection.tunnel)
+        )
         await self.talk()
 
 
@@ -116,10 +123,20 @@ async def test_a_refusal_says_why_and_closes():
         dialogue = Dialogue(tasks)
         dialogue.pod.tunnel.greet(HELLO)
         await dialogue.talk()
-        dialogue.connection.refuse(GoAwayCode.UNAUTHENTICATED, "unauthenticated")
+        dialogue.connection.revoke(dialogue.connection.token, UNAUTHENTICATED)
         await dialogue.talk()
     assert dialogue.pod.heard == [("go away", (GoAwayCode.UNAUTHENTICATED, "unauthenticated"))]
     assert dialogue.transport.closed
+
+
+@pytest.mark.asyncio
+async def test_a_pod_of_a_connection_that_retires_goes_elsewhere():
+    async with asyncio.TaskGroup() as tasks:
+        dialogue = Dialogue(tasks)
+        await dialogue.greet()
+        dialogue.connection.retire("max_age")
+        await dialogue.talk()
+    assert ("go away", (GoAwayCode.DRAINING, "max_age")) in dialogue.pod.heard
 
 
 @pytest.mark.asyncio
