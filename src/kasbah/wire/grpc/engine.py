@@ -103,7 +103,7 @@ class GrpcEngine:
     ) -> None:
         """`compress`: a client's messages are compressed when that is worth it; a server does as its client."""
         self.role = role
-        self.limits = limits or GrpcLimits()
+        self._limits = limits or GrpcLimits()
         self._is_server = role is GrpcRole.SERVER
         self._owner = owner
         self._request_headers = RequestHeaders(authority, scheme, user_agent, gzip=compress)
@@ -149,6 +149,19 @@ class GrpcEngine:
         }
         self._outgoing.write(self._h2.begin())
         self._outgoing.write(frames.window_update(0, self.limits.connection_window - 65_535))
+
+    @property
+    def limits(self) -> GrpcLimits:
+        """What the peer may ask. Others may be set once more is known of the peer; what it was told must not change:
+        `max_calls`, `max_metadata_bytes` and the two windows.
+        """
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: GrpcLimits) -> None:
+        self._limits = self._floods.limits = limits
+        self._window.most_held = limits.max_buffered_bytes
+        self._open_window()
 
     @property
     def closed(self) -> bool:

@@ -20,10 +20,11 @@ class Floods:
     Each method counts one thing and raises `GrpcProtocolError` (ENHANCE_YOUR_CALM) when there were too many.
     """
 
-    __slots__ = ("_began", "_idle", "_limits", "_pings", "_resets", "_settings")
+    __slots__ = ("_began", "_idle", "_pings", "_resets", "_settings", "limits")
 
     def __init__(self, limits: GrpcLimits) -> None:
-        self._limits = limits
+        self.limits = limits
+        """May change at any time."""
         self._began = 0.0
         self._resets = self._pings = self._settings = self._idle = 0
 
@@ -37,23 +38,23 @@ class Floods:
     def reset(self) -> None:
         """A call that cost us work and gave the peer nothing to wait for."""
         self._resets += 1
-        if self._resets > self._limits.max_resets:
+        if self._resets > self.limits.max_resets:
             raise _flood("calls opened and reset at once")
 
     def ping(self) -> None:
         self._pings += 1
-        if self._pings > self._limits.max_pings:
+        if self._pings > self.limits.max_pings:
             raise _flood("PINGs")
 
     def settings(self) -> None:
         self._settings += 1
-        if self._settings > self._limits.max_settings:
+        if self._settings > self.limits.max_settings:
             raise _flood("SETTINGS")
 
     def idle(self) -> None:
         """A frame that does nothing."""
         self._idle += 1
-        if self._idle > self._limits.max_idle_frames:
+        if self._idle > self.limits.max_idle_frames:
             raise _flood("frames that do nothing")
 
     def late_headers(self) -> None:
@@ -63,7 +64,7 @@ class Floods:
 
     def call_over(self) -> None:
         """What the peer sent before it knew is no flood."""
-        if self._idle > -self._limits.max_idle_frames:
+        if self._idle > -self.limits.max_idle_frames:
             self._idle -= LATE_FRAMES_PER_CALL
 
 

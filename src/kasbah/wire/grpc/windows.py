@@ -14,11 +14,12 @@ from kasbah.wire.grpc.limits import GrpcLimits
 class InboundWindow:
     """Bytes received, granted and held on one connection."""
 
-    __slots__ = ("_granted", "_most_held", "_partial", "_received", "_size", "_unread")
+    __slots__ = ("_granted", "_partial", "_received", "_size", "_unread", "most_held")
 
     def __init__(self, limits: GrpcLimits) -> None:
         self._size = limits.connection_window
-        self._most_held = limits.max_buffered_bytes
+        self.most_held = limits.max_buffered_bytes
+        """What may be held; may change at any time."""
         self._received = 0
         self._granted = 0
         self._unread = 0
@@ -43,11 +44,11 @@ class InboundWindow:
         """So much more (or less) is held; False: messages that are not whole take too much room."""
         self._unread += unread
         self._partial += partial
-        return self._partial <= self._most_held
+        return self._partial <= self.most_held
 
     def take_grant(self) -> int:
         """How far to open the window now; 0 while that is not worth a frame."""
-        due = self._received - max(0, self._unread - self._most_held) - self._granted
+        due = self._received - max(0, self._unread - self.most_held) - self._granted
         if due < self._size // 2:
             return 0
         self._granted += due

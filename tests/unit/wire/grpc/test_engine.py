@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import gzip
 import tracemalloc
@@ -564,6 +565,17 @@ def test_stalled_calls_do_not_stall_the_others_until_all_is_full():
     call.fail(StatusCode.UNAVAILABLE)
     peer.end.opened[1][2].fail(StatusCode.UNAVAILABLE)
     assert any(kind == frames.WINDOW_UPDATE and on == 0 for kind, _, on, _ in peer.heard())
+
+
+def test_more_may_be_allowed_once_the_peer_is_known():
+    peer = Peer(connection_window=100_000, max_buffered_bytes=0, max_pings=1, slow=True)
+    for stream_id in (1, 3, 5, 7):
+        peer.open(stream_id)
+        peer.send(peer.data(stream_id, prefixed(bytes(16_000))))
+    assert frames.WINDOW_UPDATE not in peer.kinds()
+    peer.engine.limits = dataclasses.replace(peer.engine.limits, max_buffered_bytes=100_000, max_pings=10)
+    assert peer.heard() == [(frames.WINDOW_UPDATE, 0, 0, (4 * 16_005).to_bytes(4, "big"))]
+    peer.send(*[frame(frames.PING, 0, 0, bytes(8))] * 10)
 
 
 def test_half_messages_cannot_fill_the_memory():
