@@ -107,7 +107,9 @@ def _settings(file: ConfigurationFile, stack: ExitStack) -> KasSettings:
         kubernetes_api=file_settings.kubernetes_api(file),
         hub_client=file_settings.hub_client(file),
         http_server=HttpServerSettings(drain_s=drain_s),
-        reverse_tunnel=ReverseTunnelSettings(drain_timeout_s=drain_s),
+        reverse_tunnel=ReverseTunnelSettings(
+            max_connection_age_s=agent.listen.max_connection_age, drain_timeout_s=drain_s
+        ),
         usage_reporting_period_s=probes.usage_reporting_period,
         listen_grace_s=file_settings.listen_grace_s(file),
     )
