@@ -30,7 +30,7 @@ from kasbah.wire.grpc.floods import Floods
 from kasbah.wire.grpc.frames import FrameReader, GrpcProtocolError
 from kasbah.wire.grpc.http2 import Http2
 from kasbah.wire.grpc.keepalive import KEEPALIVE_PING, KeepAlive
-from kasbah.wire.grpc.limits import GrpcLimits
+from kasbah.wire.grpc.limits import MIN_CONNECTION_WINDOW, GrpcLimits
 from kasbah.wire.grpc.metadata import (
     GZIP,
     HeaderList,
@@ -148,7 +148,8 @@ class GrpcEngine:
             RemoteSettingsChanged: self._settings_changed,
         }
         self._outgoing.write(self._h2.begin())
-        self._outgoing.write(frames.window_update(0, self.limits.connection_window - 65_535))
+        if (more := self.limits.connection_window - MIN_CONNECTION_WINDOW) > 0:
+            self._outgoing.write(frames.window_update(0, more))
 
     @property
     def limits(self) -> GrpcLimits:

@@ -10,7 +10,7 @@ from h2.settings import SettingCodes
 from h2.stream import H2Stream
 
 from kasbah.wire.grpc.frames import MAX_WINDOW, PREFACE
-from kasbah.wire.grpc.limits import GrpcLimits
+from kasbah.wire.grpc.limits import MIN_CONNECTION_WINDOW, GrpcLimits
 
 _LISTS_PER_LIMIT: Final = 2
 """A header list so many times over the limit ends the connection: below, only its call."""
@@ -47,7 +47,7 @@ class Http2(H2Connection):
         if not self.config.client_side:
             self.receive_data(PREFACE)
         # DATA is counted elsewhere, so h2 must never think that a window is used up.
-        self.increment_flow_control_window(MAX_WINDOW - 65_535)
+        self.increment_flow_control_window(MAX_WINDOW - MIN_CONNECTION_WINDOW)
         self.clear_outbound_data_buffer()
         return said
 

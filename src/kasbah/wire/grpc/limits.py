@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+MIN_CONNECTION_WINDOW: Final = 65_535
+"""What every connection begins with (RFC 9113, 6.9.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +22,7 @@ class GrpcLimits:
     stream_window: int = 256 * 1024
     """Bytes the peer may send on one call beyond what its handler has consumed."""
     connection_window: int = 4 * 1024 * 1024
-    """Bytes the peer may send on the connection beyond what was received."""
+    """Bytes the peer may send on the connection beyond what was received; HTTP/2 knows no less than 65,535."""
     max_buffered_bytes: int = 32 * 1024 * 1024
     """What all handlers of the connection together may leave unconsumed before the connection's window stays closed;
     and what all half-received messages together may take before a call is failed for its own."""

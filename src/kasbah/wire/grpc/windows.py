@@ -8,7 +8,7 @@ counted apart, because waiting would never make them whole: for those somebody h
 from __future__ import annotations
 
 from kasbah.wire.grpc.frames import FLOW_CONTROL_ERROR, GrpcProtocolError
-from kasbah.wire.grpc.limits import GrpcLimits
+from kasbah.wire.grpc.limits import MIN_CONNECTION_WINDOW, GrpcLimits
 
 
 class InboundWindow:
@@ -17,7 +17,7 @@ class InboundWindow:
     __slots__ = ("_granted", "_partial", "_received", "_size", "_unread", "most_held")
 
     def __init__(self, limits: GrpcLimits) -> None:
-        self._size = limits.connection_window
+        self._size = max(limits.connection_window, MIN_CONNECTION_WINDOW)
         self.most_held = limits.max_buffered_bytes
         """What may be held; may change at any time."""
         self._received = 0
