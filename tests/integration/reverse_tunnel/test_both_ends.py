@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kit.local_ca import LocalCertificates, ensure_local_ca
 from tests.doubles.running_agentk import agentk, api_server, until
 
@@ -36,9 +37,12 @@ def named(way: Way) -> str:
 
 
 @contextlib.asynccontextmanager
-async def pair(world_with, way: Way, certificates: LocalCertificates | None = None) -> AsyncIterator:
+async def pair(
+    world_with, way: Way, certificates: LocalCertificates | None = None, **settings
+) -> AsyncIterator:
     """kas, agentk and an API server; agentk is connected."""
-    async with world_with(certificates=certificates) as world, api_server() as api:
+    quick = ReverseTunnelSettings(token_check_interval_s=0.1, drain_timeout_s=5, **settings)
+    async with world_with(quick, certificates=certificates) as world, api_server() as api:
         path = PATH if way.scheme.startswith("ws") else ""
         address = f"{way.scheme}://127.0.0.1:{world.port}{path}"
         authority = [f"--kas-ca-cert-file={certificates.ca_certificate}"] if certificates else []
@@ -116,8 +120,31 @@ async def test_a_revoked_token_is_said_within_seconds(world_with, way: Way):
     with capture_logs() as logs:
         async with pair(world_with, way) as (world, _, _):
             world.hub.token = "glagent-other"
-            await until(lambda: [log for log in logs if "unauthenticated" in str(log)], 10)
-    assert {log["log_level"] for log in logs if "unauthenticated" in str(log)} == {"warning"}
+            await until(
+                lambda: any("unauthenticated" in str(log) for log in logs if log["log_level"] == "warning"),
+                10,
+            )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", PLAIN, ids=named)
+async def test_connections_that_become_old_are_replaced_and_nobody_notices(world_with, way: Way):
+    with capture_logs() as logs:
+        async with pair(world_with, way, max_connection_age_s=1.5) as (world, api, agent):
+            async with world.person() as person:
+                person.ask(b"GET /api/v1/pods?watch=true")
+                await person.head()
+                tunnel = agent.agentk._tunnel
+                first, ended = tunnel._current, asyncio.get_running_loop().time() + 4
+                while asyncio.get_running_loop().time() < ended:
+                    assert (await world.get(b"GET /api/x")).status == 200
+                await api.more.put(b"still here")
+                assert await person.chunk() == b"still here"
+                assert tunnel._current is not first
+                await api.more.put(None)
+            await until(lambda: len(tunnel._connections) <= 2, 4)
+    assert not [log for log in logs if log.get("component") == "reverse_tunnel"]
+    assert not [log for log in logs if log["event"] == "kas refuses tunnels"]
 
 
 @pytest.mark.asyncio
