@@ -10,7 +10,6 @@ waits; an agent keeps what it has.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -40,6 +39,7 @@ from kasbah.kas.hub_client.statuses import status_of
 from kasbah.kas.notifications.pushes import GitPushes
 from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kit.backoff import Backoff
+from kasbah.kit.jitter import chance
 from kasbah.rpc.server import Service
 from kasbah.wire.methods import GET_CONFIGURATION
 from kasbah.wire.pb.gitlab.agent.agent_configuration.rpc.rpc_pb2 import (
@@ -185,10 +185,10 @@ class AgentConfigurationService:
             except HubError as error:
                 return self._failed(watch, error)
             watch.untold = None
-        return self._settings.poll_interval_s * (1 + random.random() * _POLL_JITTER)  # noqa: S311 - jitter
+        return self._settings.poll_interval_s * (1 + chance() * _POLL_JITTER)
 
     def _failed(self, watch: _Watch, error: HubError) -> float:
-        delay_s = watch.backoff.failed(asyncio.get_running_loop().time(), random.random())  # noqa: S311 - jitter
+        delay_s = watch.backoff.failed(asyncio.get_running_loop().time(), chance())
         _log.warning(
             "git side does not answer",
             agent_id=watch.call.agent.agent_id,

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from kasbah.errors import UserError
 from kasbah.kas.agent_configuration import reader
+from kasbah.kas.agent_configuration.looks import SharedLooks
 from kasbah.kas.agent_configuration.settings import Settings
-from kasbah.kas.agent_configuration.shared import SharedLooks
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.errors import (
     FileTooLargeError,

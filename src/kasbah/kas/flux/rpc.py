@@ -8,7 +8,6 @@ passed over in silence, as if it were not there.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -27,6 +26,7 @@ from kasbah.kas.notifications.pushes import GitPushes
 from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kas.usage_metrics.counters import FLUX_NOTIFICATIONS, FLUX_NOTIFIED_PROJECTS, UsageCounters
 from kasbah.kit.backoff import Backoff
+from kasbah.kit.jitter import chance
 from kasbah.kit.slots import NoSlotError, Slots
 from kasbah.rpc.server import Service
 from kasbah.wire.methods import RECONCILE_PROJECTS
@@ -97,7 +97,7 @@ class GitLabFlux:
             except HubError as error:
                 _log.warning("git side does not answer", agent_id=call.agent.agent_id, error=str(error))
                 now = asyncio.get_running_loop().time()
-                await asyncio.sleep(backoff.failed(now, random.random()))  # noqa: S311 - jitter
+                await asyncio.sleep(backoff.failed(now, chance()))
             else:
                 return True
 

@@ -8,7 +8,6 @@ minutes; while the Git side is away it waits. Which projects an agent may read t
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Final
@@ -34,6 +33,7 @@ from kasbah.kas.notifications.pushes import GitPushes
 from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kas.usage_metrics.counters import GITOPS_SYNC, UsageCounters
 from kasbah.kit.backoff import Backoff
+from kasbah.kit.jitter import chance
 from kasbah.kit.slots import NoSlotError, Slots
 from kasbah.rpc.server import Service
 from kasbah.wire.methods import GET_OBJECTS_TO_SYNCHRONIZE
@@ -102,7 +102,7 @@ class Gitops:
                 else:
                     if commit_id is not None and commit_id != wanted.commit_id:
                         return Place(project_id, commit_id)
-                    jitter = 1 + random.random() * _POLL_JITTER  # noqa: S311 - jitter
+                    jitter = 1 + chance() * _POLL_JITTER
                     await pushes.wait(self._settings.poll_interval_s * jitter)
                 project = await self._project(call, wanted, backoff)
                 if project.project_id != project_id:
@@ -118,7 +118,7 @@ class Gitops:
                 await asyncio.sleep(self._failed(call, backoff, error))
 
     def _failed(self, call: AgentCall, backoff: Backoff, error: HubError) -> float:
-        delay_s = backoff.failed(asyncio.get_running_loop().time(), random.random())  # noqa: S311 - jitter
+        delay_s = backoff.failed(asyncio.get_running_loop().time(), chance())
         _log.warning(
             "git side does not answer",
             agent_id=call.agent.agent_id,

@@ -8,7 +8,6 @@ a setting, not something an answer may change.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from kasbah import __version__
 from kasbah.kas.hub_client import jwt
 from kasbah.kas.hub_client.errors import HubContractError, HubUnavailableError
 from kasbah.kit.backoff import Backoff, BackoffSettings
+from kasbah.kit.jitter import chance
 from kasbah.kit.token_bucket import TokenBucket
 from kasbah.wire.http1 import Headers
 
@@ -161,7 +161,7 @@ class Exchange:
             try:
                 return await self._ask_once(question)
             except HubUnavailableError:
-                await asyncio.sleep(backoff.failed(loop.time(), random.random()))  # noqa: S311 - jitter
+                await asyncio.sleep(backoff.failed(loop.time(), chance()))
         return await self._ask_once(question)
 
     async def _ask_once(self, question: Question) -> Answer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from kasbah.errors import PeerError
-from kasbah.kas.agent_configuration.shared import SharedLooks
+from kasbah.kas.agent_configuration.looks import SharedLooks
 
 
 @dataclass

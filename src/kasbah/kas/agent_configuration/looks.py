@@ -20,11 +20,16 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen(Generic[V]):
+    began_at: float
+    outcome: V | KasbahError
+
+
 @dataclass(slots=True)
 class _Entry(Generic[V]):
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    began_at: float = float("-inf")
-    outcome: V | KasbahError | None = None
+    seen: _Seen[V] | None = None
 
 
 class SharedLooks(Generic[K, V]):
@@ -45,14 +50,17 @@ class SharedLooks(Generic[K, V]):
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
         async with entry.turn:
-            if entry.began_at < since:
-                began_at = asyncio.get_running_loop().time()
-                try:
-                    entry.outcome = await look()
-                except KasbahError as error:
-                    entry.outcome = error
-                entry.began_at = began_at
-            outcome = entry.outcome
+            if entry.seen is None or entry.seen.began_at < since:
+                entry.seen = await _look(look)
+            outcome = entry.seen.outcome
         if isinstance(outcome, KasbahError):
             raise outcome.with_traceback(None)
-        return outcome  # type: ignore[return-value]  # there is one: it was looked since minus infinity
+        return outcome
+
+
+async def _look(look: Callable[[], Awaitable[V]]) -> _Seen[V]:
+    began_at = asyncio.get_running_loop().time()
+    try:
+        return _Seen(began_at, await look())
+    except KasbahError as error:
+        return _Seen(began_at, error)
