@@ -49,7 +49,7 @@ class Shell(asyncio.Protocol):
 class EchoCall:
     """Answers one call of the test service; keeps back what the queue does not take."""
 
-    def __init__(self, path: str, call: Call, log: list[str]) -> None:
+    def __init__(self, path: str, call: Call, log: asyncio.Queue[str]) -> None:
         self._path = path
         self._call = call
         self._log = log
@@ -77,7 +77,7 @@ class EchoCall:
             self.writable()
 
     def failed(self, code: StatusCode, message: str) -> None:
-        self._log.append(f"{self._path} {code.name}")
+        self._log.put_nowait(f"{self._path} {code.name}")
 
     def writable(self) -> None:
         self._full = False
@@ -91,7 +91,7 @@ class EchoServer(GrpcConnection):
     """The test service on one connection."""
 
     def __init__(
-        self, transport: asyncio.Transport, log: list[str], *, websocket: bool, limits: GrpcLimits
+        self, transport: asyncio.Transport, log: asyncio.Queue[str], *, websocket: bool, limits: GrpcLimits
     ) -> None:
         self._log = log
         super().__init__(
@@ -179,10 +179,10 @@ def call(
 @asynccontextmanager
 async def serving(
     *, websocket: bool = False, limits: GrpcLimits | None = None
-) -> AsyncIterator[tuple[int, list[Shell], list[str]]]:
+) -> AsyncIterator[tuple[int, list[Shell], asyncio.Queue[str]]]:
     """The test service on a port of loopback: the port, its connections so far, and what was cancelled."""
     shells: list[Shell] = []
-    log: list[str] = []
+    log: asyncio.Queue[str] = asyncio.Queue()
 
     def make(transport: asyncio.Transport, shell: Shell) -> GrpcConnection:
         shells.append(shell)

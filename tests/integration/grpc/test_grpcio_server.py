@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -112,7 +113,7 @@ async def test_metadata_reaches_the_server():
             client, METADATA, b"", metadata=(("authorization", "Bearer x"), ("a-key", "1"), ("a-key", "2"))
         )
         await heard.over.wait()
-    said = eval(heard.messages[0].decode())  # noqa: S307 - our own repr
+    said = ast.literal_eval(heard.messages[0].decode())
     assert said == [
         ("user-agent", "kasbah-test/1"),
         ("authorization", "Bearer x"),
