@@ -180,23 +180,16 @@ class AgentSection(Section, frozen=True, kw_only=True):
     """How long the agent behind a token is remembered, never longer than 5 s: a revoked one must end."""
     info_cache_error_ttl: Duration = Duration(60)
     """How long a token is remembered to be wrong, never longer than 2 s: people repair and try again."""
-    redis_conn_info_ttl: PositiveDuration = PositiveDuration(300)
-    """How long Redis remembers a tunnel or a connected agent that nobody confirms."""
-    redis_conn_info_refresh: PositiveDuration = PositiveDuration(240)
-    """How often what this kas holds is confirmed; shorter than the time to live."""
-    redis_conn_info_gc: PositiveDuration = PositiveDuration(600)
-    """How often what others left behind is removed."""
+    redis_conn_info_ttl: Annotated[PositiveDuration, WITHOUT_EFFECT] = PositiveDuration(300)
+    """What nobody confirms leaves Redis after 300 s."""
+    redis_conn_info_refresh: Annotated[PositiveDuration, WITHOUT_EFFECT] = PositiveDuration(240)
+    """What this kas holds is confirmed every 240 s."""
+    redis_conn_info_gc: Annotated[PositiveDuration, WITHOUT_EFFECT] = PositiveDuration(600)
+    """Redis removes by itself what others left behind."""
     kubernetes_api: KubernetesApiSection | None = None
     """Absent: no Kubernetes API proxy. `{}`: one with all defaults."""
     remote_development: PollSection = PollSection()
     receptive_agent: PollSection = PollSection()
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        if self.redis_conn_info_refresh >= self.redis_conn_info_ttl:
-            yield (
-                "redis_conn_info_refresh",
-                "must be shorter than redis_conn_info_ttl, or all is forgotten between",
-            )
 
 
 class UrlPathSection(Section, frozen=True, kw_only=True):

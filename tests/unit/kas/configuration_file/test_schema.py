@@ -68,7 +68,7 @@ observability: {{listen: {{address: ":8151"}}}}
         ("agent: {listen: {address: ':99999'}}", "agent.listen.address: ':99999' is not HOST:PORT"),
         ("agent: {listen: {network: unix}}", "agent.listen.address: '127.0.0.1:8150' is not a path"),
         ("agent: {listen: {network: udp}}", "agent.listen.network: invalid enum value 'udp'"),
-        ("agent: {redis_conn_info_refresh: 300s}", "agent.redis_conn_info_refresh: must be shorter"),
+        ("agent: {redis_conn_info_ttl: 0s}", "agent.redis_conn_info_ttl: expected a duration longer than 0s"),
         (
             "observability: {prometheus: {url_path: metrics}}",
             "observability.prometheus.url_path: expected a path",
