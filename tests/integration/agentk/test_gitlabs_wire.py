@@ -297,8 +297,8 @@ async def test_wss_with_gitlabs_tunnel(files: Path):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("scheme", ["grpc", "ws"])
-async def test_a_proxy_is_asked_whatever_the_scheme(scheme: str):
+@pytest.mark.parametrize("scheme", ["grpc", "grpcs", "ws"])
+async def test_a_proxy_is_asked_whatever_the_scheme(files: Path, scheme: str):
     asked: list[str] = []
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -311,14 +311,15 @@ async def test_a_proxy_is_asked_whatever_the_scheme(scheme: str):
             tasks.create_task(carry(up, writer))
 
     async with (
-        GrpcKas().serving() as kas,
+        GrpcKas().serving(credentials=credentials(mutual=False) if scheme == "grpcs" else None) as kas,
         kas.in_websockets([Subprotocol("ws-tunnel")]) as (websocket_port, _),
         api_server() as api,
         serving(connect) as proxy,
     ):
         port = websocket_port if scheme == "ws" else kas.port
         url = f"http://me:pw@127.0.0.1:{proxy.port}"
-        async with agentk(f"{scheme}://kas.test:{port}", api, HTTP_PROXY=url, HTTPS_PROXY=url):
+        flags = (f"--kas-ca-cert-file={files}/ca.crt", "--kas-tls-server-name=kubernetes.test")
+        async with agentk(f"{scheme}://kas.test:{port}", api, *flags, HTTP_PROXY=url, HTTPS_PROXY=url):
             await until(lambda: kas.idle)
             assert (await kas.ask(kas.send("GET", "/api"))).status == 200
     assert asked[0].startswith(f"CONNECT kas.test:{port} HTTP/1.1\r\n")

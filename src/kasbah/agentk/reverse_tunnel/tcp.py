@@ -7,6 +7,7 @@ that swallows packets has only its share of the time.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 from collections.abc import Callable
@@ -48,7 +49,7 @@ async def connect(
         except TimeoutError:
             problems.append(f"{address[0]} does not answer")
         except OSError as error:
-            problems.append(f"{address[0]}: {error.strerror or error}")
+            problems.append(f"{address[0]}: {os.strerror(error.errno) if error.errno else error}")
     raise PeerError(f"cannot connect to {host}:{port}: {'; '.join(problems)}", retryable=True)
 
 
