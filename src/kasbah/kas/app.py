@@ -134,11 +134,12 @@ class Kas:
         )
         self._server.accept_http2 = self._tunnels.accept_http2
         probes = [settings.observability] if settings.observability else []
+        self._probes = HttpServer(probes, Probes(self._why_not_ready, settings.probes))
         self._servers = [
             self._server,
             HttpServer(settings.agent_listens, self._agents_only, accept_http2=self._tunnels.accept_http2),
             HttpServer(settings.kubernetes_api_listens, self._proxy.exchange, settings.http_server),
-            HttpServer(probes, Probes(self._why_not_ready, settings.probes)),
+            self._probes,
         ]
         self._internal_api: InternalApi | None = None
         if settings.internal_api_listens:
@@ -193,7 +194,8 @@ class Kas:
                 if self._internal_api is not None:
                     tasks.create_task(self._internal_api.drain())
                 for server in self._servers:
-                    tasks.create_task(server.drain())
+                    if server is not self._probes:  # operators watch until the end
+                        tasks.create_task(server.drain())
 
     def _why_not_ready(self) -> str:
         if self._stopping:

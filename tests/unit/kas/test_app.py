@@ -115,6 +115,7 @@ async def test_when_stopped_it_is_not_ready_first_and_still_accepts():
         assert (await ask(kas._servers[0], b"/")).endswith(b"hello")
         await asyncio.sleep(0.08)
         assert (await ask(kas._servers[0], b"/")).startswith(b"HTTP/1.1 503 ")
+        assert (await ask(kas._servers[3], b"/liveness")).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.asyncio
