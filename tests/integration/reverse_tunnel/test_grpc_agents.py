@@ -14,9 +14,10 @@ from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kit.local_ca import LocalCertificates, ensure_local_ca
 from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, REGISTER
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
+from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
 from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import ConnectRequest, Error, Header
 from tests.doubles.fake_hub import json_answer
-from tests.doubles.grpc_agent import TOKEN, GrpcAgent, Tunnel, bearer, serving, status_of
+from tests.doubles.grpc_agent import DESCRIPTOR, TOKEN, GrpcAgent, Tunnel, bearer, serving, status_of
 from tests.doubles.loopback_agent import until
 
 EXEC = b"GET /api/v1/namespaces/a/pods/b/exec?command=sh"
@@ -352,6 +353,31 @@ async def test_words_after_the_end_reach_nobody(world_with):
             await tunnel.accept()
             await tunnel.answer(b"theirs")
             assert (await other.answer()).body == b"theirs"
+
+
+@pytest.mark.asyncio
+async def test_an_agents_metadata_reach_nobody(world_with):
+    async with world_with() as world, GrpcAgent(world.target) as agent, world.person() as person:
+        metadata = (*bearer(), ("impersonate-user", "admin"), ("gitlab-agent-id", "8"), ("x-bin", b"\0"))
+        tunnel = Tunnel(agent.call(CONNECT, metadata=metadata))
+        await tunnel.call.write(DESCRIPTOR)
+        person.ask()
+        await tunnel.accept()
+        evil = {"impersonate-user": Values(value=["admin"]), "authorization": Values(value=["Bearer x"])}
+        await tunnel.call.write(ConnectRequest(header=Header(meta=evil)))
+        tunnel.said_header = True
+        await tunnel.answer()
+        answer = await person.answer()
+        assert (answer.status, b"admin" in answer.head, b"Bearer" in answer.head) == (200, False, False)
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_never_answers_is_given_up(world_with):
+    impatient = KubernetesApiSettings(head_timeout_s=0)
+    async with world_with(kubernetes_api=impatient) as world, GrpcAgent(world.target) as agent:
+        tunnel = await idle(agent, world)
+        assert (await world.get()).status == 504
+        assert (await status_of(tunnel.call))[0] is grpc.StatusCode.CANCELLED
 
 
 @pytest.mark.asyncio

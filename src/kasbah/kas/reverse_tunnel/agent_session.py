@@ -71,6 +71,13 @@ class AgentSession:
         self._answer: Callable[[str, Call], CallHandler] | None = None
         self._tunnels: GrpcTunnels | None = None
 
+    @property
+    def tunnel_count(self) -> int:
+        """Tunnels that are open, or wait for the token to be looked up."""
+        if self._tunnels is not None:
+            return self._tunnels.count
+        return sum(held.path == CONNECT.path for held in self._waiting)
+
     def call_opened(self, path: str, call: Call) -> CallHandler:
         """The agent makes a call with this token."""
         if self._answer is not None:

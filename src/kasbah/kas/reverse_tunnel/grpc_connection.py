@@ -20,13 +20,16 @@ from kasbah.kit.secrets import Secret
 from kasbah.wire.grpc.connection import GrpcConnection
 from kasbah.wire.grpc.engine import GrpcRole
 from kasbah.wire.grpc.limits import GrpcLimits
+from kasbah.wire.methods import CONNECT
+from kasbah.wire.native_tunnel.engine import AGENT_CALLS, AGENT_OPENS_PER_MINUTE
 from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, StatusCode
 
 MAX_TOKENS: Final = 4
 """Tokens shown on one connection; an agent has one, and two while it is being replaced."""
-_HELD_BYTES: Final = 256 * 1024
+HELD_BYTES: Final = 256 * 1024
+"""Of what a connection says before its token was found good."""
 _LIMITS: Final = GrpcLimits()
-_STRANGERS_LIMITS: Final = dataclasses.replace(_LIMITS, max_buffered_bytes=_HELD_BYTES)
+_STRANGERS_LIMITS: Final = dataclasses.replace(_LIMITS, max_buffered_bytes=HELD_BYTES)
 
 
 class GrpcConnectionOwner(SessionOwner, Protocol):
@@ -73,14 +76,19 @@ class GrpcAgentConnection(GrpcConnection, asyncio.Protocol):
         self.since = since
         self.transport_name = "ws-tunnel" if websocket else "grpc"
         self._sessions: dict[Secret, AgentSession] = {}
-        self._room = HeldBytes(_HELD_BYTES)
+        self._room = HeldBytes(HELD_BYTES)
         self._retired = False
+        self._minute_began = since
+        self._calls_this_minute = 0
 
     def call_opened(self, path: str, metadata: Metadata, call: Call) -> CallHandler:
         token = bearer_token(metadata)
         if token is None:
             self._owner.refused(self, UNAUTHENTICATED)
             call.fail(StatusCode.UNAUTHENTICATED, UNAUTHENTICATED.reason)
+            return NOBODY
+        if path != CONNECT.path and self._too_many_calls():
+            call.fail(StatusCode.RESOURCE_EXHAUSTED, "too many calls of this agent; try again later")
             return NOBODY
         session = self._sessions.get(token)
         if session is None:
@@ -91,6 +99,20 @@ class GrpcAgentConnection(GrpcConnection, asyncio.Protocol):
             if self._retired:
                 session.retire()
         return session.call_opened(path, call)
+
+    def _too_many_calls(self) -> bool:
+        """Tunnels apart: an agent needs a handful, and each costs a task."""
+        self._calls_this_minute += 1
+        tunnels = sum(session.tunnel_count for session in self._sessions.values())
+        return (
+            self._calls_this_minute > AGENT_OPENS_PER_MINUTE or self.engine.call_count - tunnels > AGENT_CALLS
+        )
+
+    def tick(self, now: float) -> None:
+        if now - self._minute_began > 60:
+            self._minute_began = now
+            self._calls_this_minute = 0
+        super().tick(now)
 
     def welcome(self, _admitted: Admitted) -> None:
         self.engine.limits = _LIMITS

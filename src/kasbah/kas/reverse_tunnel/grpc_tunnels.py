@@ -79,6 +79,11 @@ class GrpcTunnels:
             call.fail(code, message)
             end.failed(code, message)
 
+    @property
+    def count(self) -> int:
+        """Those that are open, whatever they do."""
+        return len(self._calls)
+
     # -- the way to the agent ------------------------------------------------------------------------------------
 
     @property

@@ -9,7 +9,7 @@ import pytest
 from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection, bearer_token
 from kasbah.kas.reverse_tunnel.refusal import UNAUTHENTICATED
 from kasbah.kit.secrets import Secret
-from kasbah.wire.methods import CONNECT, REGISTER
+from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, REGISTER
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
 from tests.doubles.fake_transport import FakeTransport
@@ -87,6 +87,46 @@ async def test_each_token_has_its_own_agent_and_there_are_few():
     assert codes == [*[StatusCode.OK] * 4, StatusCode.RESOURCE_EXHAUSTED] * 2
     assert sorted(dialogue.owner.asked) == ["t0", "t1", "t2", "t3"]
     assert len({admitted.pod_id for admitted in dialogue.owner.admitted}) == 4
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("known", [False, True])
+async def test_calls_are_counted_tunnels_apart(known):
+    async with asyncio.TaskGroup() as tasks:
+        dialogue = Dialogue(tasks)
+        if known:
+            dialogue.agent.call(REGISTER.path, b"")
+            await dialogue.talk()
+        else:
+            dialogue.owner.may_answer.clear()
+        tunnels = [
+            dialogue.agent.call(CONNECT.path, KUBERNETES_API_DESCRIPTOR, end=False)[1] for _ in range(90)
+        ]
+        await dialogue.talk()
+        lasting = [dialogue.agent.call(GET_CONFIGURATION.path, b"")[1] for _ in range(70)]
+        await dialogue.talk()
+        refused = [h for h in lasting if h.code is StatusCode.RESOURCE_EXHAUSTED]
+        assert (len(refused), {h.code for h in tunnels}) == (6, {StatusCode.OK})
+        dialogue.connection.connection_lost(None)
+        dialogue.owner.may_answer.set()
+
+
+@pytest.mark.asyncio
+async def test_calls_in_a_minute_are_counted():
+    async with asyncio.TaskGroup() as tasks:
+        dialogue = Dialogue(tasks)
+
+        async def register(times: int) -> list[StatusCode]:
+            handlers = []
+            for _ in range(times):
+                handlers.append(dialogue.agent.call(REGISTER.path, b"")[1])
+                if len(handlers) % 50 == 0:
+                    await dialogue.talk()
+            return [handler.code for handler in handlers]
+
+        assert (await register(650)).count(StatusCode.RESOURCE_EXHAUSTED) == 50
+        dialogue.connection.tick(61)
+        assert set(await register(50)) == {StatusCode.OK}
 
 
 @pytest.mark.asyncio
