@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from kasbah.kas.hub_client.records import AgentInfo
@@ -26,6 +26,7 @@ class TunnelOwner:
         self.tasks = tasks
         self.rpc = CallServer[AgentCall]([(REGISTER, self._register), (GET_CONFIGURATION, self._configure)])
         self.errors: list[Exception] = []
+        self.stopping = False
         self.no_room: Refusal | None = None
         self.asked: list[str] = []
         self.admitted: list[Admitted] = []
@@ -40,6 +41,12 @@ class TunnelOwner:
         if self.errors:
             raise self.errors.pop(0)
         return AGENT
+
+    def spawn(self, authenticate: Callable[[], Coroutine[object, object, None]]) -> bool:
+        if self.stopping:
+            return False
+        self.tasks.create_task(authenticate())
+        return True
 
     def admit(self, connection: PodConnection, admitted: Admitted) -> Refusal | None:
         if self.no_room is None:

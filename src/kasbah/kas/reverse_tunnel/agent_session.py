@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
 import structlog
@@ -44,6 +44,9 @@ class SessionOwner(Protocol):
     def max_tunnels(self) -> int: ...
 
     async def agent_info(self, token: Secret) -> AgentInfo: ...
+
+    def spawn(self, authenticate: Callable[[], Coroutine[object, object, None]]) -> bool:
+        """Run this beside the rest; False: we are being stopped."""
 
     def admit(self, connection: PodConnection, admitted: Admitted) -> Refusal | None:
         """Let the agent's pod in; or why it may not come in."""
@@ -84,8 +87,9 @@ class AgentSession:
             return self._answer(path, call)
         held = HeldCall(path, call, self._waiting, self._room)
         if not self._asking:
-            self._asking = True
-            self._owner.tasks.create_task(self._find_out(), name="agent authentication")
+            self._asking = self._owner.spawn(self._find_out)
+            if not self._asking:
+                self._refuse_waiting(UNAVAILABLE, everybody=True)
         return held
 
     def retire(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -184,7 +184,18 @@ class ReverseTunnelServer:
 
     def greeted(self, connection: AgentConnection) -> None:
         """A native pod has shown its token; find out whose it is."""
-        self.tasks.create_task(self._authenticate(connection), name="agent authentication")
+        if not self.spawn(lambda: self._authenticate(connection)):
+            connection.refuse(UNAVAILABLE)
+
+    def spawn(self, authenticate: Callable[[], Coroutine[object, object, None]]) -> bool:
+        """Run this beside the rest; False: we are being stopped."""
+        tasks, work = self.tasks, authenticate()
+        try:
+            tasks.create_task(work, name="agent authentication")
+        except RuntimeError:  # the group takes no new tasks
+            work.close()
+            return False
+        return True
 
     async def agent_info(self, token: Secret) -> AgentInfo:
         """Whose token it is.

@@ -146,6 +146,15 @@ async def test_a_bug_while_a_token_is_looked_up_costs_its_calls_only():
 
 
 @pytest.mark.asyncio
+async def test_who_comes_while_kas_stops_is_sent_away():
+    async with asyncio.TaskGroup() as tasks:
+        it = Scene(tasks)
+        it.owner.stopping = True
+        call, _ = it.call(CONNECT)
+    assert call.failed_with == (StatusCode.UNAVAILABLE, "unavailable")
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("early", [True, False])
 async def test_on_a_connection_that_retires_nothing_lasts(early):
     async with asyncio.TaskGroup() as tasks:

@@ -170,6 +170,16 @@ async def test_nobody_can_be_let_in_before_kas_runs():
         await Kas().connect()
 
 
+@pytest.mark.asyncio
+async def test_who_comes_while_kas_is_being_stopped_is_sent_away():
+    async with Kas().running() as kas:
+        pod = await kas.connect(1)
+        kas.server.tasks._abort()
+        late = await kas.connect(2)
+        assert late.far.heard == [("go away", (GoAwayCode.UNAVAILABLE, "unavailable"))]
+        assert pod.far.heard == [("accepted", 7)]
+
+
 # -- the token
 
 
