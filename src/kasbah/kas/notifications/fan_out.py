@@ -8,7 +8,6 @@ that is lost costs the time until the next look and nothing else: nothing is kep
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from redis.asyncio import Redis
 from kasbah.kas.notifications.pushes import GitPushes, PushEvent
 from kasbah.kas.redis.client import RedisClient, RedisUnavailableError
 from kasbah.kit.backoff import Backoff, BackoffSettings
+from kasbah.kit.jitter import chance
 from kasbah.wire.pb.gitlab.agent.event.event_pb2 import GitPushEvent, Project
 
 _AGAIN: Final = BackoffSettings(initial_s=0.2, maximum_s=5, reset_s=30)
@@ -72,7 +72,7 @@ class SharedGitPushes(GitPushes):
                         event = decode(message)
                         if event is not None:
                             await super().git_push(event)
-            await asyncio.sleep(backoff.failed(loop.time(), random.random()))  # noqa: S311 - jitter
+            await asyncio.sleep(backoff.failed(loop.time(), chance()))
 
 
 async def _publish(channel: str, message: bytes, redis: Redis) -> None:

@@ -8,8 +8,8 @@ with `key_prefix`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -45,6 +45,7 @@ class RedisClient:
 
     Attributes:
         prefix: what every key and channel begins with, a colon included.
+        on_back: called at the end of each outage: Redis may have been restarted, and have forgotten everything.
     """
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -52,6 +53,7 @@ class RedisClient:
         self._settings = settings
         self._redis, self._sentinel = _connect(settings)
         self._away = False
+        self.on_back: list[Callable[[], None]] = []
 
     async def run(self) -> None:
         """Until cancelled; then close what is open."""
@@ -73,8 +75,9 @@ class RedisClient:
             RedisUnavailableError: it took too long, or Redis could not or would not.
         """
         try:
-            async with asyncio.timeout(self._settings.call_timeout_s):
-                result = await work(self._redis)
+            with _cancellation_kept():
+                async with asyncio.timeout(self._settings.call_timeout_s):
+                    result = await work(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
             self.failed(purpose, error)
             raise RedisUnavailableError(f"redis: {_why(error)}", retryable=True) from error
@@ -103,6 +106,8 @@ class RedisClient:
         if self._away:
             self._away = False
             _log.info("redis is back")
+            for callback in self.on_back:
+                callback()
 
     def failed(self, purpose: str, error: Exception) -> None:
         """Redis is away; said once an outage."""
@@ -112,11 +117,24 @@ class RedisClient:
             _log.warning("redis is away", purpose=purpose, error=_why(error))
 
 
+@contextmanager
+def _cancellation_kept() -> Iterator[None]:
+    """redis-py loses a cancellation that comes while it looks at a fresh connection: it counts again at the end."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
 async def _messages(subscribed: PubSub) -> AsyncIterator[bytes]:
     """What is published; a silent Redis is asked whether it is still there, and must answer."""
     asked = False
     while True:
-        message = await subscribed.get_message(timeout=_ASK_AFTER_S)
+        with _cancellation_kept():
+            message = await subscribed.get_message(timeout=_ASK_AFTER_S)
         if message is None:
             if asked:
                 raise ConnectionError("no answer to a ping")
