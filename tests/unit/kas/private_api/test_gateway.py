@@ -1,0 +1,72 @@
+"""What the dialled kas makes of a stream's opening."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kasbah.errors import PeerError
+from kasbah.kas.private_api.gateway import Gateway
+from kasbah.kas.private_api.jwt import ReplicaJwt
+from kasbah.kas.private_api.settings import PrivateApiSettings
+from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler
+from tests.doubles.recording_stream import RecordingStream
+from tests.doubles.replica import opening_for
+
+
+class Arrived(RecordingStream):
+    stream_class = StreamClass.WATCH
+
+
+class Local:
+    """The tunnels of this kas: of agent 7 alone."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, StreamClass]] = []
+        self.stream = RecordingStream()
+
+    def open_nowait(
+        self, grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
+    ) -> Stream | None:
+        if grant.agent_id == 9:
+            raise PeerError("too large")
+        self.asked.append((grant.agent_id, stream_class))
+        return self.stream if grant.agent_id == 7 else None
+
+
+def asked_for(opening: bytes) -> tuple[Arrived, Local]:
+    settings = PrivateApiSettings(listens=(), own_url="grpc://a:1", secret=b"s" * 32)
+    local, stream = Local(), Arrived()
+    stream.head = b"nothing said"
+    gateway = Gateway(settings, ReplicaJwt(b"s" * 32, time.time), local)
+    handler = gateway._accept(opening, stream)  # type: ignore[arg-type]
+    handler.data_received(b"body")
+    return stream, local
+
+
+def test_an_agent_that_is_here_gets_the_request_and_its_taking_is_said_by_an_empty_head():
+    stream, local = asked_for(opening_for(7))
+    assert local.asked == [(7, StreamClass.WATCH)]
+    assert (stream.head, stream.reset_with) == (b"", None)
+    assert bytes(local.stream.data) == b"body"
+
+
+@pytest.mark.parametrize(
+    ("opening", "code"),
+    [
+        (opening_for(8), ResetCode.REFUSED),
+        (opening_for(9), ResetCode.PROTOCOL),
+        (opening_for(0), ResetCode.PROTOCOL),
+        (opening_for(-7), ResetCode.PROTOCOL),
+        (b"", ResetCode.PROTOCOL),
+        (b"\x00\x05abc", ResetCode.PROTOCOL),
+        (b"\x00\x00GET / HTTP/1.1\r\n\r\n", ResetCode.PROTOCOL),
+    ],
+)
+def test_anything_else_is_refused_and_nothing_is_done(opening: bytes, code: ResetCode):
+    stream, local = asked_for(opening)
+    assert stream.reset_with is not None
+    assert stream.reset_with[0] == code
+    assert stream.head == b"nothing said"
+    assert not local.stream.data
