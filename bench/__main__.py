@@ -1,4 +1,8 @@
-"""`python -m bench [--quick] [--write-docs] [small] [single] [bulk] [memory]`; exit 1 when a goal is missed."""
+"""`python -m bench [--quick] [--write-docs] [memory] [single] [small] [many] [bulk]`; exit 1 when a goal is missed.
+
+Another proxy in front of the same upstream is measured beside ours when it is named: somebody has started it and has
+pointed it at the upstream's port.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,18 @@ import tempfile
 from pathlib import Path
 
 from bench import memory, stack, throughput
+from bench.errors import BenchError
 from bench.results import Report
+from bench.route import Route
 from kasbah.errors import KasbahError
 from sandbox.processes import Processes
 
-CASES = {"small": throughput.SMALL, "single": throughput.SINGLE, "bulk": throughput.BULK}
+CASES = {
+    "single": throughput.SINGLE,
+    "small": throughput.SMALL,
+    "many": throughput.MANY,
+    "bulk": throughput.BULK,
+}
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "performance.md"
 
 
@@ -27,12 +38,28 @@ def main() -> int:
         "name",
         nargs="*",
         metavar="name",
-        choices=[[], *CASES, "memory"],
-        help="small, single, bulk, memory; all, if none is named",
+        choices=[[], "memory", *CASES],
+        help="memory, single, small, many, bulk; all, if none is named",
+    )
+    parser.add_argument(
+        "--upstream-port", type=int, metavar="PORT", help="where the API server's stand-in listens"
+    )
+    parser.add_argument("--peer-name", default="peer", metavar="NAME")
+    parser.add_argument(
+        "--peer-url", metavar="URL", help="what leads through it, without the API server's own path"
+    )
+    parser.add_argument("--peer-header", action="append", default=[], metavar="NAME: VALUE")
+    parser.add_argument(
+        "--peer-pid",
+        action="append",
+        default=[],
+        type=int,
+        metavar="PID",
+        help="its server, and again: its agent",
     )
     options = parser.parse_args()
     try:
-        reports = _measure(options.name or [*CASES, "memory"], quick=options.quick)
+        reports = _measure(options, _peer(options))
     except KasbahError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -45,16 +72,27 @@ def main() -> int:
     return 0 if all(goal.met for report in reports for goal in report.goals) else 1
 
 
-def _measure(names: list[str], *, quick: bool) -> list[Report]:
+def _measure(options: argparse.Namespace, peer: Route | None) -> list[Report]:
+    names, quick = options.name or ["memory", *CASES], options.quick
+    beside = {"upstream_port": options.upstream_port, "peer": peer}
     reports: list[Report] = []
+    if "memory" in names:  # first: a peer is not started anew, and is idle only once
+        with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
+            reports += memory.measure(processes, quick=quick, **beside)
     if cases := [case for name, case in CASES.items() if name in names]:
         with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
             rounds, seconds = (3, 2) if quick else (5, 5)
-            reports += throughput.measure(processes, cases, rounds=rounds, seconds=seconds)
-    if "memory" in names:
-        with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
-            reports += memory.measure(processes, watches=200 if quick else 1000)
+            reports += throughput.measure(processes, cases, rounds=rounds, seconds=seconds, **beside)
     return reports
+
+
+def _peer(options: argparse.Namespace) -> Route | None:
+    if options.peer_url is None:
+        return None
+    if len(options.peer_pid) != 2 or options.upstream_port is None:
+        raise BenchError("a peer needs --upstream-port and two of --peer-pid: its server, its agent")
+    headers = dict(header.split(": ", 1) for header in options.peer_header)
+    return Route(name=options.peer_name, base=options.peer_url, pids=options.peer_pid, headers=headers)
 
 
 def _conditions() -> str:

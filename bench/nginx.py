@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.pods import pod_list
 from bench.processes import answers
 from sandbox import ports
 from sandbox.processes import Processes
@@ -79,15 +80,15 @@ class Nginx:
         return f"http://127.0.0.1:{self.port}{path}"
 
 
-def start_upstream(processes: Processes) -> Nginx:
-    """The API server's stand-in."""
+def start_upstream(processes: Processes, port: int | None = None) -> Nginx:
+    """The API server's stand-in, at this port or a free one."""
     directory = processes.directory / "upstream"
     for path, size in _BODIES.items():
         file = directory / "files" / path.strip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b'{"kind":"PodList","items":[]}'.ljust(size))
-    (port,) = ports.free(1)
-    return Nginx(processes, "upstream", port, _STATIC.format(port=port, directory=directory))
+        file.write_bytes(pod_list(size))
+    at = port or ports.free(1)[0]
+    return Nginx(processes, "upstream", at, _STATIC.format(port=at, directory=directory))
 
 
 def start_proxy(processes: Processes, upstream: Nginx) -> Nginx:

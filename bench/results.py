@@ -19,29 +19,42 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         return cls(minimum=min(values), median=statistics.median(values), maximum=max(values))
 
+    @classmethod
+    def ratio(cls, values: Sequence[float], others: Sequence[float]) -> Spread:
+        """Value by value: what was taken in the same round shares the machine's mood."""
+        return cls.of([value / other for value, other in zip(values, others, strict=True)])
+
     def show(self, render: Callable[[float], str]) -> str:
-        """The median, and the rest in parentheses."""
+        """The median, and the rest in parentheses if there is any."""
+        if self.minimum == self.maximum:
+            return render(self.median)
         return f"{render(self.median)} ({render(self.minimum)} to {render(self.maximum)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One figure that has to stay on its side of a bound."""
+    """One figure that has to stay on its side of a bound: its median counts."""
 
     what: str
-    value: float
-    bound: float
+    value: Spread
+    bound: float | None
+    """None: only looked at."""
     unit: str = ""
     at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
+        if self.bound is None:
+            return True
+        return self.value.median >= self.bound if self.at_least else self.value.median <= self.bound
 
-    def row(self) -> str:
-        sign = "≥" if self.at_least else "≤"
+    def row(self) -> Sequence[str]:
         unit = f" {self.unit}" if self.unit else ""
-        return f"| {self.what} | {self.value:.2f}{unit} | {sign} {self.bound:g}{unit} | {'yes' if self.met else '**no**'} |"
+        measured = self.value.show(_number) + unit
+        if self.bound is None:
+            return self.what, measured, "-", "-"
+        bound = f"{'≥' if self.at_least else '≤'} {self.bound:.3g}{unit}"
+        return self.what, measured, bound, "yes" if self.met else "**no**"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,9 +75,15 @@ class Report:
         parts += [
             "| goal | measured | bound | met |",
             "|---|---|---|---|",
-            *(goal.row() for goal in self.goals),
+            *(_row(goal.row()) for goal in self.goals),
         ]
         return "\n".join(parts)
+
+
+def _number(value: float) -> str:
+    return (
+        f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.2 or not value else f"{value:.3f}"
+    )
 
 
 def _row(cells: Sequence[str]) -> str:

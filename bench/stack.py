@@ -1,32 +1,29 @@
-"""`kasbah up` and `agentk` as a person starts them, with one project, one agent and one kubeconfig."""
+"""Our programs as a person starts them: two ways through kas and agentk to the same API server.
+
+`kasbah up` and an agentk on the native tunnel; beside them a kas of its own, as it runs next to a GitLab, and an agentk
+that speaks GitLab's gRPC to it. Both kas ask the same hub.
+"""
 
 from __future__ import annotations
 
-import base64
+import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx2
-
+from bench import hub
 from bench.errors import BenchError
 from bench.processes import answers
+from bench.route import Route
 from sandbox import ports
 from sandbox.processes import Processes
 
+NATIVE = "kas + agentk, native"
+GRPC = "kas + agentk, gRPC"
 ROOT = str(Path(__file__).resolve().parents[1])
 _PROGRAMS = Path(sys.executable).parent
-_AGENT = "bench"
-_CONFIGURATION = """
-user_access:
-  access_as:
-    agent: {{}}
-  projects:
-    - id: {project}
-"""
+_PREFIX = "/-/kubernetes-agent"
 _KUBECONFIG = """
 apiVersion: v1
 kind: Config
@@ -39,133 +36,89 @@ current-context: bench
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """The running programs, and how a client reaches the cluster through them."""
+    """The running programs: each route's first process is a kas, its second an agentk."""
 
-    server_pid: int
-    """hub and kas, one process."""
-    agent_pid: int
-    proxy_url: str
-    """Without the path that the API server sees."""
-    headers: dict[str, str]
-
-    def url(self, path: str) -> str:
-        return self.proxy_url + path
+    native: Route
+    """hub and kas are one process."""
+    grpc: Route
+    """kas alone."""
 
     @property
-    def pids(self) -> list[int]:
-        return [self.server_pid, self.agent_pid]
+    def routes(self) -> list[Route]:
+        return [self.native, self.grpc]
 
 
 def start(processes: Processes, api_server: str) -> Stack:
-    """Start both programs in front of this API server and wait until a request passes."""
-    http, https, grpc = ports.free(3)
+    """Start everything in front of this API server and wait until requests pass on both ways."""
+    http, https, grpc, agents, proxy = ports.free(5)
     data = processes.directory / "kasbah"
-    addresses = [
-        "--http",
-        f"127.0.0.1:{http}",
-        "--https",
-        f"127.0.0.1:{https}",
-        "--grpc",
-        f"127.0.0.1:{grpc}",
-    ]
-    server_pid = processes.start("kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *addresses])
-    processes.wait_until(
-        lambda: (data / "root-token").exists() and answers(http),
-        "kasbah is up",
-        timeout_s=30,
-        expecting=["kasbah"],
-    )
+    up_pid = _start_up(processes, data, {"http": http, "https": https, "grpc": grpc})
     base = f"http://127.0.0.1:{http}"
     token = (data / "root-token").read_text().strip()
     try:
-        agent_id, agent_token = _register(base, token, processes.directory)
+        one, other = hub.register(base, token, processes.directory / "checkout", ["native", "grpc"])
     except BenchError as error:
         raise BenchError(f"{error}\nthe last words of kasbah:\n{processes.last_words('kasbah')}") from error
+    kas_pid = _start_kas(processes, base, data / "kas-secret", agents=agents, proxy=proxy)
+    native_address = f"ws://127.0.0.1:{http}{_PREFIX}/"
     stack = Stack(
-        server_pid=server_pid,
-        agent_pid=_start_agent(
-            processes, f"ws://127.0.0.1:{http}/-/kubernetes-agent/", agent_token, api_server
+        native=Route(
+            name=NATIVE,
+            base=f"{base}{_PREFIX}/k8s-proxy",
+            pids=[up_pid, _start_agent(processes, "agentk", native_address, one.token, api_server)],
+            headers={"Authorization": f"Bearer pat:{one.id}:{token}"},
         ),
-        proxy_url=f"{base}/-/kubernetes-agent/k8s-proxy",
-        headers={"Authorization": f"Bearer pat:{agent_id}:{token}"},
+        grpc=Route(
+            name=GRPC,
+            base=f"http://127.0.0.1:{proxy}",
+            pids=[
+                kas_pid,
+                _start_agent(processes, "agentk-grpc", f"grpc://127.0.0.1:{agents}", other.token, api_server),
+            ],
+            headers={"Authorization": f"Bearer pat:{other.id}:{token}"},
+        ),
     )
-    processes.wait_until(
-        lambda: _passes(stack), "a request passes the tunnel", timeout_s=30, expecting=["kasbah", "agentk"]
-    )
+    for route, programs in zip(stack.routes, (["kasbah", "agentk"], ["kas", "agentk-grpc"]), strict=True):
+        processes.wait_until(route.passes, f"request passed {route.name}", timeout_s=30, expecting=programs)
     return stack
 
 
-def _register(base: str, token: str, directory: Path) -> tuple[int, str]:
-    """A project with the agent's configuration, the agent, and a token for it."""
-    with httpx2.Client(base_url=f"{base}/api/v4", headers={"PRIVATE-TOKEN": token}, trust_env=False) as api:
-        project = _post(api, "/projects", {"name": "bench"})
-        path = project["path_with_namespace"]
-        _push(f"{base}/{path}.git", token, directory / "checkout", _CONFIGURATION.format(project=path))
-        agent = _post(api, f"/projects/{project['id']}/cluster_agents", {"name": _AGENT})
-        created = _post(
-            api, f"/projects/{project['id']}/cluster_agents/{agent['id']}/tokens", {"name": "bench"}
-        )
-    return int(agent["id"]), str(created["token"])
+def _start_up(processes: Processes, data: Path, addresses: dict[str, int]) -> int:
+    words = [word for flag, port in addresses.items() for word in (f"--{flag}", f"127.0.0.1:{port}")]
+    pid = processes.start("kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *words])
+    processes.wait_until(
+        lambda: (data / "root-token").exists() and answers(addresses["http"]),
+        "kasbah up",
+        timeout_s=30,
+        expecting=["kasbah"],
+    )
+    return pid
 
 
-def _post(api: httpx2.Client, path: str, body: dict[str, str]) -> dict[str, Any]:
-    response = api.post(path, json=body)
-    if response.status_code != httpx2.codes.CREATED:
-        raise BenchError(f"POST {path}: {response.status_code} {response.text[:256]}")
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-def _push(url: str, token: str, checkout: Path, configuration: str) -> None:
-    file = checkout / ".gitlab" / "agents" / _AGENT / "config.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(configuration)
-    credential = base64.b64encode(f"root:{token}".encode()).decode()
-    settings = {
-        "http.extraHeader": f"Authorization: Basic {credential}",
-        "user.name": "bench",
-        "user.email": "bench@example.com",
-        "init.defaultBranch": "main",
+def _start_kas(processes: Processes, hub_url: str, secret: Path, *, agents: int, proxy: int) -> int:
+    configuration = {
+        "gitlab": {"address": hub_url, "authentication_secret_file": str(secret)},
+        "agent": {
+            "listen": {"address": f"127.0.0.1:{agents}"},
+            "kubernetes_api": {"listen": {"address": f"127.0.0.1:{proxy}"}},
+        },
+        "observability": {"listen": {"address": f"127.0.0.1:{ports.free(1)[0]}"}},
     }
-    # In the environment and not in the arguments: those are for everybody to read.
-    environment = os.environ | {
-        "GIT_CONFIG_COUNT": str(len(settings)),
-        "GIT_TERMINAL_PROMPT": "0",
-        "NO_PROXY": "*",
-    }
-    for number, (key, value) in enumerate(settings.items()):
-        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    for words in (
-        ["init", "-q"],
-        ["add", "."],
-        ["commit", "-q", "-m", "configure"],
-        ["push", "-q", url, "HEAD:main"],
-    ):
-        finished = subprocess.run(
-            ["git", "-C", checkout, *words], env=environment, capture_output=True, text=True, check=False
-        )
-        if finished.returncode:
-            raise BenchError(f"git {words[0]}: {finished.stderr.strip()}")
+    file = processes.directory / "kas.yaml"
+    file.write_text(json.dumps(configuration))
+    pid = processes.start("kas", [_PROGRAMS / "kas", f"--configuration-file={file}"])
+    processes.wait_until(lambda: answers(agents), "kas", timeout_s=30, expecting=["kas"])
+    return pid
 
 
-def _start_agent(processes: Processes, address: str, token: str, api_server: str) -> int:
-    token_file = processes.directory / "agent-token"
+def _start_agent(processes: Processes, name: str, address: str, token: str, api_server: str) -> int:
+    token_file = processes.directory / f"{name}-token"
     token_file.write_text(token)
     token_file.chmod(0o600)
     kubeconfig = processes.directory / "kubeconfig"
     kubeconfig.write_text(_KUBECONFIG.format(server=api_server))
     options = [f"--kas-address={address}", f"--token-file={token_file}", f"--kubeconfig={kubeconfig}"]
-    return processes.start("agentk", [_PROGRAMS / "agentk", *options])
-
-
-def _passes(stack: Stack) -> bool:
-    try:
-        response = httpx2.get(
-            stack.url("/api/v1/namespaces/default/pods"), headers=stack.headers, trust_env=False
-        )
-    except httpx2.TransportError:
-        return False
-    return response.status_code == httpx2.codes.OK
+    return processes.start(name, [_PROGRAMS / "agentk", *options])
 
 
 def describe() -> str:
