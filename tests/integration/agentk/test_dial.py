@@ -77,3 +77,15 @@ async def test_each_step_of_a_silent_far_end_has_its_time(address: str, proxied:
         context = tls_context(settings) if settings.address.tls else None
         with pytest.raises(PeerError, match=complaint):
             await dial(settings, context, "test", lambda *_: asyncio.Protocol())
+
+
+@pytest.mark.asyncio
+async def test_a_port_without_tls_is_guessed():
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(plain) as server:
+        settings = ReverseTunnelSettings(address=parse_kas_address(f"wss://127.0.0.1:{server.port}"))
+        with pytest.raises(PeerError, match=r"is it a port without TLS \(ws:// or grpc://\)"):
+            await dial(settings, tls_context(settings), "test", lambda *_: asyncio.Protocol())

@@ -75,7 +75,9 @@ async def secure(
             retryable=True,
         ) from error
     except OSError as error:
-        raise PeerError(f"TLS with {address.host_port} failed: {error}", retryable=True) from error
+        plain = isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
+        hint = "; is it a port without TLS (ws:// or grpc://)?" if plain else ""
+        raise PeerError(f"TLS with {address.host_port} failed: {error}{hint}", retryable=True) from error
     if address.grpc:
         _check_protocol(tls.get_extra_info("ssl_object").selected_alpn_protocol(), address.host_port)
     return tls, inner
