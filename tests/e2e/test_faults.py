@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import World, free_port
+from tests.e2e.world import World, free_port, wait_for
 
 RECOVERY_S = 5.0
 OPEN_REQUESTS = "kasbah_agentk_kubernetes_api_open_requests"
@@ -117,15 +116,6 @@ def test_a_second_pod_takes_over_from_a_killed_one(fresh_world: World):
         until_answered(world, time.monotonic())
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> float:
-    """Until the condition holds; how long that took, in seconds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout_s
-        time.sleep(0.02)  # noqa: TID251 - real processes, nothing to wait on
-    return time.monotonic() - began
-
-
 def applied(log: Path) -> int:
     return log.read_text().count('"configuration applied"')
 
@@ -158,9 +148,7 @@ def test_a_revoked_agent_token_cuts_within_ten_seconds(fresh_world: World):
         watch.wait(10)
         assert time.monotonic() - began <= 10
     wait_for(lambda: "unauthenticated" in world.agentk.log.read_text())
-    fresh = world.rest("POST", tokens, {"name": "again"}, expect=201)
-    assert isinstance(fresh, dict)
-    world.set_agent_token(fresh["token"])
+    world.new_token(world.agent_id)
     world.agentk.kill()
     world.agentk.start()
     until_answered(world, time.monotonic())

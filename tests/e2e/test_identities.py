@@ -21,7 +21,6 @@ user_access:
   projects: [{id: ops/fleet}]
   groups: [{id: ops}]
 """
-AGENTS = "/projects/ops%2Ffleet/cluster_agents"
 PREFIX = "agent.gitlab.com/"
 CONFIG_MAPS = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -59,16 +58,10 @@ class Office:
 
     def _second_agent(self) -> tuple[int, Program]:
         world = self.world
-        made: Any = world.rest("POST", AGENTS, {"name": "people"}, expect=201)
-        token: Any = world.rest("POST", f"{AGENTS}/{made['id']}/tokens", {"name": "t"}, expect=201)
-        (world.directory / "people-token").write_text(token["token"])
-        file = world.directory / "work" / ".gitlab" / "agents" / "people" / "config.yaml"
-        file.parent.mkdir(parents=True)
-        file.write_text(CONFIGURATION)
-        world.push_configuration(world.configuration)
-        agentk = world.new_agentk("agentk-people", free_port())
-        agentk.argv = [argument.replace("agent-token", "people-token") for argument in agentk.argv]
-        return made["id"], agentk
+        agent_id = world.register("people")
+        world.new_token(agent_id, "people-token")
+        world.push_configuration(CONFIGURATION, "people")
+        return agent_id, world.new_agentk("agentk-people", free_port(), known_by="people-token")
 
     def person(self, name: str, level: int | None) -> Person:
         """Somebody new, with this role in the group."""

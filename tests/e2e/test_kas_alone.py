@@ -44,8 +44,7 @@ def kas(world: World, directory: Path, **ports: int) -> Program:
 def test_kubectl_passes_through_a_kas_of_its_own(hub_world: World, tmp_path: Path):
     world, agents, kubernetes_api = hub_world, free_port(), free_port()
     program = kas(world, tmp_path, agents=agents, kubernetes_api=kubernetes_api, observability=free_port())
-    agentk = world.new_agentk("agentk-alone", free_port())
-    agentk.argv = [a.replace(f"127.0.0.1:{world.ports['http']}", f"127.0.0.1:{agents}") for a in agentk.argv]
+    agentk = world.new_agentk("agentk-alone", free_port(), address=f"ws://127.0.0.1:{agents}/")
     program.start()
     try:
         agentk.start()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import http.client
 import json
 import os
 import pty
-import re
 import select
 import signal
 import ssl
@@ -16,8 +13,6 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,9 +20,8 @@ import httpx2
 import pytest
 
 import sandbox
+from tests.e2e.kubectl import MIB, copy_there_and_back, deployment, forward_a_port, run_pod, running
 from tests.e2e.world import World
-
-MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -38,52 +32,13 @@ def pods() -> dict[int, str]:
 
 @pytest.fixture
 def pod(either_world: World, pods: dict[int, str]) -> str:
-    name = pods.get(id(either_world))
-    if name is None:
-        name = pods[id(either_world)] = f"e2e-{uuid4().hex[:8]}"
-        either_world.kubectl("run", name, f"--image={sandbox.IMAGE}", "--image-pull-policy=Never")
-        either_world.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=40s")
-    return name
-
-
-@contextmanager
-def running(world: World, *arguments: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """kubectl in the background; killed at the end."""
-    with subprocess.Popen(
-        world.kubectl_argv(*arguments),
-        stdin=options.pop("stdin", subprocess.PIPE),
-        stdout=options.pop("stdout", subprocess.PIPE),
-        env=world.environment,
-        **options,  # type: ignore[call-overload]
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    if id(either_world) not in pods:
+        pods[id(either_world)] = run_pod(either_world)
+    return pods[id(either_world)]
 
 
 def test_get_shows_the_nodes(either_world: World):
     assert "Ready" in either_world.kubectl("get", "nodes").stdout
-
-
-def deployment(name: str) -> str:
-    return json.dumps(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name, "namespace": "default"},
-            "spec": {
-                "selector": {"matchLabels": {"app": name}},
-                "template": {
-                    "metadata": {"labels": {"app": name}},
-                    "spec": {
-                        "containers": [{"name": "c", "image": sandbox.IMAGE, "imagePullPolicy": "Never"}],
-                        "terminationGracePeriodSeconds": 0,
-                    },
-                },
-            },
-        }
-    )
 
 
 def test_a_watch_sees_what_server_side_apply_makes(either_world: World):
@@ -170,33 +125,13 @@ def test_logs_follow_as_they_grow(either_world: World, pod: str):
 
 @pytest.mark.timeout(180)
 def test_cp_brings_64_mib_there_and_back(either_world: World, pod: str, tmp_path: Path):
-    source, back = tmp_path / "source", tmp_path / "back"
-    source.write_bytes(os.urandom(64 * MIB))
-    there = f"/tmp/kasbah-cp-{uuid4().hex}"
-    either_world.kubectl("cp", "--retries=0", str(source), f"{pod}:{there}", timeout_s=80)
-    either_world.kubectl("cp", "--retries=0", f"{pod}:{there}", str(back), timeout_s=80)
-    either_world.kubectl("exec", pod, "--", "rm", there)
-    assert hashlib.sha256(back.read_bytes()).digest() == hashlib.sha256(source.read_bytes()).digest()
+    copy_there_and_back(either_world, pod, 64 * MIB, tmp_path)
 
 
 @pytest.mark.parametrize("disable", ["", "KUBECTL_PORT_FORWARD_WEBSOCKETS"], ids=["websocket", "spdy"])
 def test_a_forwarded_port_answers(either_world: World, pod: str, disable: str):
     environment = either_world.environment | ({disable: "false"} if disable else {})
-    with subprocess.Popen(
-        either_world.kubectl_argv("port-forward", f"pod/{pod}", ":8080"),
-        stdout=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline().decode()
-        found = re.search(r"127\.0\.0\.1:(\d+)", said)
-        assert found is not None, said
-        for _ in range(3):
-            connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
-            connection.request("GET", "/")
-            assert connection.getresponse().read() == b"hello from a pod of the sandbox\n"
-            connection.close()
-        process.kill()
+    forward_a_port(either_world, pod, environment)
 
 
 READS = [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.world import World, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -234,11 +234,3 @@ def test_requests_without_an_answer_when_agentk_is_killed_are_repeated_or_refuse
         statuses = [int(made.answers[client][9:12]) for client in made.clients]
     assert (set(statuses[:100]), set(statuses[100:])) == ({200}, {502})
     scales.assert_back_to(before)
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    """Until the condition holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout_s
-        time.sleep(0.02)  # noqa: TID251 - real processes, nothing to wait on

@@ -15,14 +15,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
 import sandbox
 
+AGENTS = "/projects/ops%2Ffleet/cluster_agents"
 AGENT_CONFIGURATION = "user_access:\n  access_as: {agent: {}}\n  projects: [{id: ops/fleet}]\n"
 
 
@@ -30,6 +32,17 @@ def free_port() -> int:
     """A TCP port nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def wait_for(
+    condition: Callable[[], bool], timeout_s: float = 10, *, told: Callable[[], str] = lambda: ""
+) -> float:
+    """Until the condition holds; how long that took, in seconds. `told` is what to print when it never does."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s, f"not within {timeout_s} s\n{told()}"
+        time.sleep(0.02)  # noqa: TID251 - real processes, nothing to wait on
+    return time.monotonic() - began
 
 
 class Program:
@@ -64,26 +77,16 @@ class Program:
 
     def stop(self, timeout_s: float = 40) -> int:
         """SIGTERM, and its exit code."""
+        self.terminate()
+        return self.wait(timeout_s)
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
         assert self.process is not None
         self.process.terminate()
-        return self._wait(timeout_s)
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self._wait(10)
-
-    def tail(self, lines: int = 30) -> str:
-        """The end of the log, for a failed test to print."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    def _wait(self, timeout_s: float) -> int:
+    def wait(self, timeout_s: float) -> int:
+        """Until it ends by itself; its exit code."""
         assert self.process is not None
         try:
             code = self.process.wait(timeout_s)
@@ -94,6 +97,26 @@ class Program:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.wait(10)
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of the log, for a failed test to print."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log, line by line."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
 
 @dataclass
@@ -127,16 +150,24 @@ class World:
         )
         self.agentk = self.new_agentk("agentk", self.ports["probe"])
 
-    def new_agentk(self, name: str, probe_port: int) -> Program:
-        """Another pod of the agent, not started yet."""
+    def new_agentk(
+        self, name: str, probe_port: int, *flags: str, address: str = "", known_by: str = "agent-token"
+    ) -> Program:
+        """Another pod of the agent, not started yet; `known_by` is the file of its token."""
         argv = [
             *(sys.executable, "-m", "kasbah.agentk"),
-            f"--kas-address=ws://127.0.0.1:{self.ports['http']}/-/kubernetes-agent/",
-            f"--token-file={self.directory / 'agent-token'}",
+            f"--kas-address={address or self.agents_address}",
+            f"--token-file={self.directory / known_by}",
             f"--kubeconfig={self.cluster.admin_kubeconfig}",
             f"--observability-listen-address=127.0.0.1:{probe_port}",
+            *flags,
         ]
         return Program(name, argv, self.directory, self.environment)
+
+    @property
+    def agents_address(self) -> str:
+        """Where agents dial when nothing else is said."""
+        return f"ws://127.0.0.1:{self.ports['http']}/-/kubernetes-agent/"
 
     @property
     def https(self) -> str:
@@ -178,12 +209,12 @@ class World:
             verify=ssl.create_default_context(cafile=self.ca_file), trust_env=False, timeout=30
         )
 
-    def push_configuration(self, text: str) -> None:
-        """Push the agent's `config.yaml` to the default branch with the real git."""
+    def push_configuration(self, text: str, agent: str = "prod") -> None:
+        """Push an agent's `config.yaml` to the default branch with the real git."""
         work = self.directory / "work"
         if not work.exists():
             self.git("init", "-q", "-b", "main", str(work), cwd=self.directory)
-        path = work / ".gitlab" / "agents" / "prod" / "config.yaml"
+        path = work / ".gitlab" / "agents" / agent / "config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         self.git("add", ".", cwd=work)
@@ -267,9 +298,20 @@ class World:
         assert lines, f"no metric {name} at {url}"
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
-    def set_agent_token(self, token: str) -> None:
-        """What the next agentk starts with."""
-        (self.directory / "agent-token").write_text(token + "\n")
+    def register(self, name: str) -> int:
+        """Another agent of the project; its id."""
+        made: Any = self.rest("POST", AGENTS, {"name": name}, expect=201)
+        return int(made["id"])
+
+    def new_token(self, agent_id: int, known_by: str = "agent-token") -> int:
+        """A token of this agent, in the file that the next agentk reads; its id."""
+        made: Any = self.rest("POST", f"{AGENTS}/{agent_id}/tokens", {"name": "t"}, expect=201)
+        (self.directory / known_by).write_text(made["token"] + "\n")
+        return int(made["id"])
+
+    def revoke_token(self, agent_id: int, token_id: int) -> None:
+        """It is no longer good."""
+        self.rest("DELETE", f"{AGENTS}/{agent_id}/tokens/{token_id}", expect=204)
 
     def write_kubeconfig(self) -> None:
         """A kubeconfig as a person would have it: the authority, the proxy's address, the token."""
@@ -304,13 +346,8 @@ class World:
         group = self.rest("GET", "/groups/ops")
         assert isinstance(group, dict)
         self.rest("POST", "/projects", {"name": "fleet", "namespace_id": group["id"]}, expect=201)
-        agent = self.rest("POST", "/projects/ops%2Ffleet/cluster_agents", {"name": "prod"}, expect=201)
-        assert isinstance(agent, dict)
-        self.agent_id = agent["id"]
-        tokens = f"/projects/ops%2Ffleet/cluster_agents/{self.agent_id}/tokens"
-        token = self.rest("POST", tokens, {"name": "t"}, expect=201)
-        assert isinstance(token, dict)
-        self.set_agent_token(token["token"])
+        self.agent_id = self.register("prod")
+        self.new_token(self.agent_id)
         pat = self.rest(
             "POST", "/user/personal_access_tokens", {"name": "k", "scopes": ["k8s_proxy"]}, expect=201
         )
