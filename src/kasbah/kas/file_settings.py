@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kasbah.kas.configuration_file.schema import (
     GitopsSection,
     ListenSection,
     ObservabilitySection,
+    PrivateApiSection,
     RedisSection,
 )
 from kasbah.kas.gitops.settings import Settings as GitopsSettings
@@ -26,6 +28,11 @@ from kasbah.kas.http_server.server import Listen, make_tls_context
 from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.observability.settings import ObservabilitySettings
+from kasbah.kas.private_api.own_url import HOST, find_own_url
+from kasbah.kas.private_api.settings import PrivateApiSettings
+from kasbah.kas.private_api.own_url import HOST as OWN_HOST
+from kasbah.kas.private_api.own_url import find_own_url
+from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.redis.settings import RedisSettings, RedisTls
 from kasbah.kit import shared_secret
 from kasbah.kit.listening import bound, parse_listen_address
@@ -149,6 +156,51 @@ def redis(section: RedisSection) -> RedisSettings:
         key_prefix=section.key_prefix,
     )
     return dataclasses.replace(made, pool_size=section.pool_size) if section.pool_size else made
+
+
+def private_api(
+    section: PrivateApiSection, environment: Mapping[str, str], stack: ExitStack
+) -> PrivateApiSettings:
+    """Where the other replicas reach this one, which the environment may say.
+
+    Raises:
+        UserError: the own URL cannot be known, or a file cannot be used.
+        PeerError: the address is taken.
+    """
+    at, ca_file = section.listen, section.listen.ca_certificate_file
+    own_url = find_own_url(environment, at.address, network=at.network, tls=bool(at.certificate_file))
+    return PrivateApiSettings(
+        listens=(listen(at, "private_api.listen", stack),),
+        own_url=str(own_url),
+        secret=shared_secret.decode(secret(at.authentication_secret_file)),
+        tls=trust(ca_file, "private_api.listen.ca_certificate_file") if ca_file else None,
+        server_name=environment.get(HOST, ""),
+        max_connection_age_s=at.max_connection_age,
+    )
+
+
+def private_api(
+    section: PrivateApiSection, environment: Mapping[str, str], stack: ExitStack
+) -> PrivateApiSettings:
+    """The private API; `environment` says by which URL other kas reach this one.
+
+    Raises:
+        UserError: a file cannot be used, or the URL cannot be known.
+        PeerError: the address cannot be bound.
+    """
+    said = section.listen
+    bound_to = listen(said, "private_api.listen", stack)
+    own_url = find_own_url(environment, said.address, network=said.network, tls=bound_to.tls is not None)
+    return PrivateApiSettings(
+        listens=(bound_to,),
+        own_url=str(own_url),
+        secret=shared_secret.decode(secret(said.authentication_secret_file)),
+        tls=trust(said.ca_certificate_file, "private_api.listen.ca_certificate_file")
+        if said.ca_certificate_file
+        else None,
+        server_name=environment.get(OWN_HOST, ""),
+        max_connection_age_s=said.max_connection_age,
+    )
 
 
 def secret(path: str) -> Secret:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,18 @@ def test_authorities_that_are_none_are_named_by_their_key():
 def test_a_secret_that_is_not_there_is_named():
     with pytest.raises(UserError, match="cannot read the secret file /nowhere"):
         file_settings.secret("/nowhere")
+
+
+def test_the_environment_says_where_a_replica_is_found(tmp_path: Path):
+    (tmp_path / "secret").write_bytes(base64.b64encode(b"k" * 32))
+    listens = (
+        f"{{address: '127.0.0.1:0', authentication_secret_file: {tmp_path}/secret, max_connection_age: 9s}}"
+    )
+    section = file(tmp_path, f"private_api: {{listen: {listens}}}").private_api
+    assert section is not None
+    environment = {"OWN_PRIVATE_API_URL": "grpc://10.0.0.5:8155"}
+    with ExitStack() as stack:
+        made = file_settings.private_api(section, environment, stack)
+    assert (made.own_url, made.max_connection_age_s) == ("grpc://10.0.0.5:8155", 9)
+    assert (made.secret, made.tls) == (b"k" * 32, None)
+    assert "kkk" not in repr(made)
