@@ -17,7 +17,6 @@ from kasbah.kas.agent_configuration import rpc as agent_configuration
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.agent_registrar import rpc as agent_registrar
 from kasbah.kas.agent_tracker import rpc as agent_tracker
-from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
 from kasbah.kas.configuration_project import rpc as configuration_project
 from kasbah.kas.flux import rpc as flux
 from kasbah.kas.flux.settings import Settings as FluxSettings
@@ -37,12 +36,15 @@ from kasbah.kas.internal_api.settings import InternalApiSettings
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.notifications import rpc as notifications
-from kasbah.kas.notifications.pushes import GitPushes
 from kasbah.kas.observability.probes import Probes
 from kasbah.kas.observability.settings import ObservabilitySettings
+from kasbah.kas.private_api.api import PrivateApi
+from kasbah.kas.private_api.settings import PrivateApiSettings
+from kasbah.kas.redis.settings import RedisSettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kas.shared import Shared
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.kas.usage_metrics.reporter import UsageReporter
 from kasbah.kit import shared_secret
@@ -83,6 +85,10 @@ class KasSettings:
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
     hub_client: HubClientSettings = field(default_factory=HubClientSettings)
     reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
+    redis: RedisSettings | None = None
+    """What several kas of one deployment share; None: this one is alone, and remembers in memory."""
+    private_api: PrivateApiSettings | None = None
+    """How other kas of the deployment reach this one's agents; None: they do not."""
     usage_reporting_period_s: float = 60.0
     """How often usage is reported to the Git side; 0: never."""
     listen_grace_s: float = 0.0
@@ -100,12 +106,13 @@ class Kas:
         self, settings: KasSettings, hub_http: httpx2.AsyncClient, secret: bytes, application: Application
     ) -> None:
         """`secret` is what kas and the Git side share; `application` answers whatever is not for kas."""
-        self.pushes = GitPushes()
+        self._shared = _shared(settings)
+        self.pushes, tracker = self._shared.pushes, self._shared.tracker
         hub = HubClient(hub_http, secret, settings=settings.hub_client)
         usage = UsageCounters()
         self._usage_reporter = UsageReporter(usage, hub, settings.usage_reporting_period_s)
-        tracker = InMemoryAgentTracker()
-        registry = TunnelRegistry()
+        self._private_api = private = _private_api(settings, self._shared)
+        registry = private.registry if private else TunnelRegistry()
         self._tunnels = ReverseTunnelServer(
             hub,
             registry,
@@ -123,7 +130,7 @@ class Kas:
         self._bridge = AsgiBridge(application, self._server.clock)
         self._proxy = KubernetesApiProxy(
             hub,
-            registry,
+            private.tunnels if private else registry,
             self._server.clock,
             prefix=settings.kubernetes_api_prefix,
             usage=usage,
@@ -141,6 +148,8 @@ class Kas:
             HttpServer(settings.kubernetes_api_listens, self._proxy.exchange, settings.http_server),
             self._probes,
         ]
+        if private is not None:
+            self._servers.append(private.server)
         self._internal_api: InternalApi | None = None
         if settings.internal_api_listens:
             api = self._internal_api = InternalApi(
@@ -179,7 +188,10 @@ class Kas:
         parts = [self._usage_reporter.run(), self._tunnels.run(), self._bridge.run(), self._proxy.run()]
         if self._internal_api is not None:
             parts.append(self._internal_api.run())
+        if self._private_api is not None:
+            parts.append(self._private_api.run())
         async with (
+            alongside(self._shared.run()),
             alongside(*parts),
             alongside(*(server.run(bound) for server in self._servers)),
         ):
@@ -190,6 +202,8 @@ class Kas:
                 await asyncio.sleep(self._listen_grace_s)
             _log.info("draining")
             async with asyncio.TaskGroup() as tasks:
+                if self._private_api is not None:
+                    self._private_api.drain()
                 tasks.create_task(self._tunnels.drain())
                 if self._internal_api is not None:
                     tasks.create_task(self._internal_api.drain())
@@ -207,6 +221,22 @@ class Kas:
             self._tunnels.accept(head, client.take_over())
             return NullExchange()
         return self._bridge.exchange(head, client)
+
+
+def _shared(settings: KasSettings) -> Shared:
+    if settings.redis is None:
+        return Shared()
+    from kasbah.kas.shared_redis import over_redis  # noqa: PLC0415 - a large library, for several kas only
+
+    return over_redis(settings.redis, settings.private_api.secret if settings.private_api else b"")
+
+
+def _private_api(settings: KasSettings, shared: Shared) -> PrivateApi | None:
+    if settings.private_api is None:
+        return None
+    private = PrivateApi(settings.private_api, shared.routes)
+    shared.on_back.append(private.publisher.say_again)
+    return private
 
 
 def _not_yet(_head: RequestHead, client: Client) -> Exchange:

@@ -40,6 +40,7 @@ class RoutePublisher:
         self._gone: dict[int, float] = {}
         """When each agent that went is to be withdrawn."""
         self._changed = asyncio.Event()
+        self._withdraw_after_s = WITHDRAW_AFTER_S
 
     def agent_came(self, agent_id: int) -> None:
         if self._gone.pop(agent_id, None) is None:
@@ -47,12 +48,18 @@ class RoutePublisher:
             self._changed.set()
 
     def agent_went(self, agent_id: int) -> None:
-        self._gone[agent_id] = self._clock() + WITHDRAW_AFTER_S
+        self._gone[agent_id] = self._clock() + self._withdraw_after_s
         self._changed.set()
 
     def say_again(self) -> None:
         """The store may have forgotten everything."""
         self._due = dict.fromkeys(self._due, 0.0)
+        self._changed.set()
+
+    def drain(self) -> None:
+        """This kas stops: withdraw everything now, whatever still runs."""
+        self._withdraw_after_s = 0.0
+        self._gone = dict.fromkeys(self._due, self._clock())
         self._changed.set()
 
     async def run(self) -> None:

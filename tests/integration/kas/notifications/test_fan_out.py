@@ -51,7 +51,7 @@ async def test_a_push_reaches_every_replica():
             await arrives(told, two)
             with one.watch(32) as other, one.watch_paths(["ops/fleet"]) as paths:
                 await told.git_push(Push())
-                assert await paths.next() == "ops/fleet"
+                assert (await paths.next()).full_path == "ops/fleet"
                 assert not await other.wait(0)
 
 
