@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from kasbah.kas.private_api.routes import AgentRoutes
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kit.listening import Address, bound
+from kasbah.kit.tasks import alongside
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
 from kasbah.wire.native_tunnel.stream import StreamClass
@@ -101,28 +103,31 @@ class ReplicaDouble:
 
 @asynccontextmanager
 async def replica(
-    routes: AgentRoutes, *, secret: bytes = SECRET, **changes: object
+    routes: AgentRoutes,
+    *,
+    secret: bytes = SECRET,
+    server_tls: ssl.SSLContext | None = None,
+    **changes: object,
 ) -> AsyncIterator[ReplicaDouble]:
-    """A running one; the end of the block is its orderly end."""
+    """A running one on a loopback port; the end of the block is its orderly end."""
     with bound(Address(host="127.0.0.1", port=0)) as taken:
-        url = f"grpc://{taken.address}"
-        listen = Listen(host="127.0.0.1", port=taken.address.port, sockets=taken.sockets)
-        made = ReplicaDouble(routes, listen, url, secret, **changes)
-        ready = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(part)
-                for part in (
-                    made.publisher.run(),
-                    made.replicas.run(),
-                    made.router.run(),
-                    made.gateway.run(),
-                    made.gateway.server.run(ready.set),
-                )
-            ]
-            await ready.wait()
-            try:
-                yield made
-            finally:
-                for task in running:
-                    task.cancel()
+        url = f"{'grpcs' if server_tls else 'grpc'}://{taken.address}"
+        listen = Listen(host="127.0.0.1", port=taken.address.port, sockets=taken.sockets, tls=server_tls)
+        async with serving(ReplicaDouble(routes, listen, url, secret, **changes)) as made:
+            yield made
+
+
+@asynccontextmanager
+async def serving(made: ReplicaDouble) -> AsyncIterator[ReplicaDouble]:
+    """Run it for the length of the block."""
+    ready = asyncio.Event()
+    parts = (
+        made.publisher.run(),
+        made.replicas.run(),
+        made.router.run(),
+        made.gateway.run(),
+        made.gateway.server.run(ready.set),
+    )
+    async with alongside(*parts):
+        await ready.wait()
+        yield made
