@@ -110,6 +110,10 @@ def _settings(file: ConfigurationFile, stack: ExitStack) -> KasSettings:
         reverse_tunnel=ReverseTunnelSettings(
             max_connection_age_s=agent.listen.max_connection_age, drain_timeout_s=drain_s
         ),
+        redis=file_settings.redis(file.redis) if file.redis else None,
+        private_api=file_settings.private_api(file.private_api, os.environ, stack)
+        if file.private_api
+        else None,
         usage_reporting_period_s=probes.usage_reporting_period,
         listen_grace_s=file_settings.listen_grace_s(file),
     )

@@ -30,9 +30,6 @@ from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.observability.settings import ObservabilitySettings
 from kasbah.kas.private_api.own_url import HOST, find_own_url
 from kasbah.kas.private_api.settings import PrivateApiSettings
-from kasbah.kas.private_api.own_url import HOST as OWN_HOST
-from kasbah.kas.private_api.own_url import find_own_url
-from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.redis.settings import RedisSettings, RedisTls
 from kasbah.kit import shared_secret
 from kasbah.kit.listening import bound, parse_listen_address
@@ -176,30 +173,6 @@ def private_api(
         tls=trust(ca_file, "private_api.listen.ca_certificate_file") if ca_file else None,
         server_name=environment.get(HOST, ""),
         max_connection_age_s=at.max_connection_age,
-    )
-
-
-def private_api(
-    section: PrivateApiSection, environment: Mapping[str, str], stack: ExitStack
-) -> PrivateApiSettings:
-    """The private API; `environment` says by which URL other kas reach this one.
-
-    Raises:
-        UserError: a file cannot be used, or the URL cannot be known.
-        PeerError: the address cannot be bound.
-    """
-    said = section.listen
-    bound_to = listen(said, "private_api.listen", stack)
-    own_url = find_own_url(environment, said.address, network=said.network, tls=bound_to.tls is not None)
-    return PrivateApiSettings(
-        listens=(bound_to,),
-        own_url=str(own_url),
-        secret=shared_secret.decode(secret(said.authentication_secret_file)),
-        tls=trust(said.ca_certificate_file, "private_api.listen.ca_certificate_file")
-        if said.ca_certificate_file
-        else None,
-        server_name=environment.get(OWN_HOST, ""),
-        max_connection_age_s=said.max_connection_age,
     )
 
 
