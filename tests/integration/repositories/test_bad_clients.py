@@ -80,7 +80,7 @@ async def test_a_request_that_inflates_without_end_is_cut(host):
     ("body", "encoding", "status"),
     [
         (b"not gzip", "gzip", 400),
-        (gzip.compress(b"0000")[:-4], "gzip", 400),
+        (gzip.compress(b"0000", mtime=0)[:-4], "gzip", 400),
         (b"0000", "br", 400),
     ],
 )

@@ -97,9 +97,9 @@ def test_compression_nobody_agreed_on_is_an_error():
     [
         b"",
         b"not gzip",
-        gzip.compress(b"x")[:-4],
-        gzip.compress(b"x") + b"more",
-        gzip.compress(b"x")[:-4] + bytes(4),
+        gzip.compress(b"x", mtime=0)[:-4],
+        gzip.compress(b"x", mtime=0) + b"more",
+        gzip.compress(b"x", mtime=0)[:-4] + bytes(4),
     ],
 )
 def test_what_is_not_one_whole_gzip_member_is_an_error(body):
