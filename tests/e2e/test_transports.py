@@ -1,6 +1,6 @@
 """Our agentk before our kas over every tunnel it can take: the same kubectl, the same faults, the same promises.
 
-The cells are run one after the other in one world: a cell is nothing but another address in agentk's command line.
+One world, and agentk starts anew for each way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,61 +28,15 @@ from tests.e2e.kubectl import (
     run_pod,
     running,
 )
+from tests.e2e.roads import ONE_OF_EACH_ENGINE, WAYS, Road
 from tests.e2e.world import Program, World, free_port, wait_for, world
 
 pytestmark = pytest.mark.cluster
 _log = logging.getLogger(__name__)
 
-AGENT_PATH = "/-/kubernetes-agent/"
 RECOVERY_S = 5.0
 REVOKED_S = 10.0
 AT_ONCE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One way from agentk to kas."""
-
-    scheme: str
-    port: str
-    tunnel: str
-    """What kas calls it."""
-    flags: tuple[str, ...] = ()
-
-    def address(self, world: World) -> str:
-        path = AGENT_PATH if self.scheme.startswith("ws") else ""
-        return f"{self.scheme}://127.0.0.1:{world.ports[self.port]}{path}"
-
-
-CELLS = {
-    "ws": Cell("ws", "http", "native"),
-    "wss": Cell("wss", "https", "native"),
-    "grpc": Cell("grpc", "grpc", "grpc"),
-    "grpcs": Cell("grpcs", "https", "grpc"),
-    "ws-tunnel": Cell("ws", "http", "ws-tunnel", ("--kas-tunnel=grpc",)),
-    "wss-tunnel": Cell("wss", "https", "ws-tunnel", ("--kas-tunnel=grpc",)),
-}
-ONE_OF_EACH_ENGINE = ["ws", "grpc", "wss-tunnel"]
-
-
-class Road:
-    """The world while its agent takes one cell."""
-
-    def __init__(self, world: World, cell: Cell, name: str) -> None:
-        self.world, self.cell, self.name = world, cell, name
-        self.agentk = world.agentk = self.pod(f"agentk-{name}", world.ports["probe"])
-
-    def pod(self, name: str, probe_port: int, known_by: str = "agent-token") -> Program:
-        """An agentk on this road."""
-        flags = list(self.cell.flags)
-        if self.cell.scheme in {"wss", "grpcs"}:
-            flags.append(f"--kas-ca-cert-file={self.world.ca_file}")
-        address = self.cell.address(self.world)
-        return self.world.new_agentk(name, probe_port, *flags, address=address, known_by=known_by)
-
-    def logs(self) -> str:
-        """What to look at when a test failed."""
-        return f"kas:\n{self.world.up.tail()}\nagentk ({self.name}):\n{self.agentk.tail()}"
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +46,9 @@ def here(control_plane: sandbox.Cluster, tmp_path_factory: pytest.TempPathFactor
         yield made
 
 
-@pytest.fixture(scope="module", params=CELLS)
+@pytest.fixture(scope="module", params=WAYS)
 def road(here: World, request: pytest.FixtureRequest) -> Iterator[Road]:
-    made = Road(here, CELLS[request.param], request.param)
+    made = Road(here, request.param)
     made.agentk.start()
     try:
         here.wait_for_agent()
@@ -114,7 +67,7 @@ def pod(here: World, road: Road) -> str:
 
 def test_it_is_the_tunnel_that_was_asked_for(road: Road):
     connected = [event for event in road.world.up.events() if event["event"] == "agent connected"]
-    assert connected[-1]["transport"] == road.cell.tunnel, road.logs()
+    assert connected[-1]["transport"] == road.way.tunnel, road.logs()
     assert road.world.metric(road.world.up_metrics, "kasbah_kas_agents_connected") == 1
 
 
