@@ -10,6 +10,7 @@ from h2.settings import SettingCodes
 from h2.stream import H2Stream
 
 from kasbah.wire.grpc.frames import MAX_WINDOW, PREFACE
+from kasbah.wire.grpc.header_blocks import BlockDecoder, BlockEncoder
 from kasbah.wire.grpc.limits import MIN_CONNECTION_WINDOW, GrpcLimits
 
 _LISTS_PER_LIMIT: Final = 2
@@ -32,6 +33,7 @@ class Http2(H2Connection):
                 normalize_inbound_headers=False,
             )
         )
+        self.encoder, self.decoder = BlockEncoder(), BlockDecoder()
         list_size = _LISTS_PER_LIMIT * limits.max_metadata_bytes
         self.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = limits.stream_window
         self.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = limits.max_calls
