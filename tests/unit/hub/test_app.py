@@ -24,7 +24,7 @@ def settings(data_dir: Path, secret: str) -> HubSettings:
 
 
 def test_a_secret_that_is_none_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match="the secret shared with kas"):
+    with pytest.raises(UserError, match="a shared secret must be base64"):
         create_app(settings(tmp_path, "short"), NullKasClient())
 
 
