@@ -18,6 +18,7 @@ from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurati
 from kasbah.kas.agent_registrar import rpc as agent_registrar
 from kasbah.kas.agent_tracker import rpc as agent_tracker
 from kasbah.kas.configuration_project import rpc as configuration_project
+from kasbah.kas.deployment import Deployment
 from kasbah.kas.flux import rpc as flux
 from kasbah.kas.flux.settings import Settings as FluxSettings
 from kasbah.kas.gitlab_access import rpc as gitlab_access
@@ -44,7 +45,6 @@ from kasbah.kas.redis.settings import RedisSettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
-from kasbah.kas.shared import Shared
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.kas.usage_metrics.reporter import UsageReporter
 from kasbah.kit import shared_secret
@@ -106,12 +106,12 @@ class Kas:
         self, settings: KasSettings, hub_http: httpx2.AsyncClient, secret: bytes, application: Application
     ) -> None:
         """`secret` is what kas and the Git side share; `application` answers whatever is not for kas."""
-        self._shared = _shared(settings)
-        self.pushes, tracker = self._shared.pushes, self._shared.tracker
+        self._deployment = _deployment(settings)
+        self.pushes, tracker = self._deployment.pushes, self._deployment.tracker
         hub = HubClient(hub_http, secret, settings=settings.hub_client)
         usage = UsageCounters()
         self._usage_reporter = UsageReporter(usage, hub, settings.usage_reporting_period_s)
-        self._private_api = private = _private_api(settings, self._shared)
+        self._private_api = private = _private_api(settings, self._deployment)
         registry = private.registry if private else TunnelRegistry()
         self._tunnels = ReverseTunnelServer(
             hub,
@@ -191,7 +191,7 @@ class Kas:
         if self._private_api is not None:
             parts.append(self._private_api.run())
         async with (
-            alongside(self._shared.run()),
+            alongside(self._deployment.run()),
             alongside(*parts),
             alongside(*(server.run(bound) for server in self._servers)),
         ):
@@ -223,19 +223,19 @@ class Kas:
         return self._bridge.exchange(head, client)
 
 
-def _shared(settings: KasSettings) -> Shared:
+def _deployment(settings: KasSettings) -> Deployment:
     if settings.redis is None:
-        return Shared()
-    from kasbah.kas.shared_redis import over_redis  # noqa: PLC0415 - a large library, for several kas only
+        return Deployment()
+    from kasbah.kas.redis_deployment import over_redis  # noqa: PLC0415 - a large library, for several kas only
 
     return over_redis(settings.redis, settings.private_api.secret if settings.private_api else b"")
 
 
-def _private_api(settings: KasSettings, shared: Shared) -> PrivateApi | None:
+def _private_api(settings: KasSettings, deployment: Deployment) -> PrivateApi | None:
     if settings.private_api is None:
         return None
-    private = PrivateApi(settings.private_api, shared.routes)
-    shared.on_back.append(private.publisher.say_again)
+    private = PrivateApi(settings.private_api, deployment.routes)
+    deployment.on_back.append(private.publisher.say_again)
     return private
 
 

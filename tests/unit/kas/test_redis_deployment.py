@@ -8,13 +8,13 @@ import pytest
 
 from kasbah.kas.agent_tracker.redis import RedisAgentTracker
 from kasbah.kas.redis.settings import RedisSettings
-from kasbah.kas.shared_redis import over_redis
+from kasbah.kas.redis_deployment import over_redis
 
 
 @pytest.mark.asyncio
 async def test_it_runs_until_cancelled_without_redis_too():
-    shared = over_redis(RedisSettings(addresses=("127.0.0.1:1",)), b"s" * 32)
-    assert isinstance(shared.tracker, RedisAgentTracker)
+    deployment = over_redis(RedisSettings(addresses=("127.0.0.1:1",)), b"s" * 32)
+    assert isinstance(deployment.tracker, RedisAgentTracker)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await shared.run()
+            await deployment.run()

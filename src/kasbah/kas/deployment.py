@@ -17,7 +17,7 @@ async def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class Deployment:
     """One kas' view of it."""
 
     tracker: AgentTracker = field(default_factory=InMemoryAgentTracker)

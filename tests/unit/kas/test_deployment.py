@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
-from kasbah.kas.shared import Shared
+from kasbah.kas.deployment import Deployment
 
 
 def test_a_kas_that_is_alone_remembers_for_itself():
-    one, two = Shared(), Shared()
+    one, two = Deployment(), Deployment()
     assert isinstance(one.tracker, InMemoryAgentTracker)
     assert one.tracker is not two.tracker
     assert one.on_back is not two.on_back
