@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -18,7 +19,10 @@ from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, StatusCode
 _log = structlog.get_logger()
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """GitLab's limit on this address; elsewhere it is half of that."""
+STRANGERS_REFUSALS: Final = 100
+"""Calls of a stranger that may be cut or refused in ten seconds."""
 _LIMITS: Final = GrpcLimits(max_calls=100, max_message_bytes=MAX_MESSAGE_BYTES)
+_STRANGERS_LIMITS: Final = dataclasses.replace(_LIMITS, max_resets=STRANGERS_REFUSALS)
 _refused: Final = Counter(
     "kasbah_kas_internal_api_refused", "Calls to the internal API without a token that we take"
 )
@@ -55,7 +59,11 @@ class InternalApiConnection(GrpcConnection, asyncio.Protocol):
     ) -> None:
         """`known` is called when a call was let in, or all is over: until then it is a stranger's connection."""
         super().__init__(
-            GrpcRole.SERVER, transport, asyncio.get_running_loop().call_soon, websocket=False, limits=_LIMITS
+            GrpcRole.SERVER,
+            transport,
+            asyncio.get_running_loop().call_soon,
+            websocket=False,
+            limits=_STRANGERS_LIMITS,
         )
         self.peer = peer
         self.authenticated = False
@@ -72,6 +80,7 @@ class InternalApiConnection(GrpcConnection, asyncio.Protocol):
             return NOBODY
         if not self.authenticated:
             self.authenticated = True
+            self.engine.limits = _LIMITS
             self._known()
         return self._owner.answer(path, call, self)
 

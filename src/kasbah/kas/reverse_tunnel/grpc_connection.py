@@ -29,7 +29,11 @@ MAX_TOKENS: Final = 4
 HELD_BYTES: Final = 256 * 1024
 """Of what a connection says before its token was found good."""
 _LIMITS: Final = GrpcLimits()
-_STRANGERS_LIMITS: Final = dataclasses.replace(_LIMITS, max_buffered_bytes=HELD_BYTES)
+STRANGERS_REFUSALS: Final = 100
+"""Calls of a stranger that may be cut or refused in ten seconds."""
+_STRANGERS_LIMITS: Final = dataclasses.replace(
+    _LIMITS, max_buffered_bytes=HELD_BYTES, max_message_bytes=HELD_BYTES, max_resets=STRANGERS_REFUSALS
+)
 
 
 class GrpcConnectionOwner(SessionOwner, Protocol):

@@ -35,6 +35,9 @@ class CallOwner(Protocol):
     def hold(self, unread: int, partial: int) -> bool:
         """So much more (or less) is kept for this call; False: partial messages take too much room."""
 
+    def inflating(self, size: int) -> bool:
+        """So much came out of a decompressor beyond what everybody may have; False: no more for now."""
+
     def close(self, call: GrpcCall, code: StatusCode, message: str) -> None:
         """End the call on the wire, at once: the answerer with this status, the caller by giving up. Forgets it."""
 
@@ -92,7 +95,9 @@ class GrpcCall:
         self._queued = 0
         self._ended = False
         self._wants_writable = False
-        self._assembler = MessageAssembler(owner.limits.max_message_bytes, gzip=False)
+        self._assembler = MessageAssembler(
+            owner.limits.max_message_bytes, gzip=False, inflating=owner.inflating
+        )
         self._window = owner.limits.stream_window
         self._received = 0
         self._credited = 0
@@ -247,6 +252,7 @@ class GrpcCall:
     def _deliver(self) -> None:
         """Hand over messages as long as there is room, and then the end."""
         assembler = self._assembler
+        assembler.limit = self._owner.limits.max_message_bytes
         self._delivering = True
         while self._handler is not None and self._outstanding < self._window:
             try:

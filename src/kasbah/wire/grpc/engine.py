@@ -379,8 +379,11 @@ class GrpcEngine:
 
     def _ping_received(self, flags: int, stream_id: int, payload: bytes | memoryview) -> None:
         self._floods.ping()
-        self._to_h2(frames.frame_header(frames.PING, flags, stream_id, len(payload)) + payload)
-        if flags & frames.ACK and payload == _DRAIN_PING:
+        if stream_id or len(payload) != frames.PING_SIZE:
+            raise GrpcProtocolError("a PING on a stream or of a wrong length", frames.FRAME_SIZE_ERROR)
+        if not flags & frames.ACK:
+            self._outgoing.write(frames.frame_header(frames.PING, frames.ACK, 0, frames.PING_SIZE) + payload)
+        elif payload == _DRAIN_PING:
             self._drain()
 
     def _goaway_received(self, _flags: int, stream_id: int, payload: bytes | memoryview) -> None:
@@ -417,6 +420,7 @@ class GrpcEngine:
     def _request_received(self, event: RequestReceived) -> None:
         stream_id, read_closed = event.stream_id, event.stream_ended is not None
         self._last_peer_id = stream_id
+        self._floods.call_opened()
         stream = self._h2.ignore_content_length(stream_id)
         if stream_id > self._last_accepted or len(self._calls) >= self.limits.max_calls:
             self._floods.reset()
@@ -542,10 +546,16 @@ class GrpcEngine:
             self._open_window()
         return room
 
+    def inflating(self, size: int) -> bool:
+        """So much came out of a decompressor beyond what everybody may have; False: no more for now."""
+        return self._floods.inflating(size)
+
     def close(self, call: GrpcCall, code: StatusCode, message: str) -> None:
         """End the call on the wire, at once: the answerer with this status, the caller by giving up."""
         if not self._closed and not (call.read_closed and call.end_sent):
             if self._is_server:
+                if not call.head_sent and code is not StatusCode.OK:
+                    self._floods.refused()
                 self._outgoing.say_trailers(call, code, message)
                 self._outgoing.write_h2()
             else:

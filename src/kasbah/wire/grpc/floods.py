@@ -17,22 +17,22 @@ _HEADERS_COST: Final = 10
 class Floods:
     """The counters of one connection.
 
-    Each method counts one thing and raises `GrpcProtocolError` (ENHANCE_YOUR_CALM) when there were too many.
+    Most count one thing and raise `GrpcProtocolError` (ENHANCE_YOUR_CALM) when there were too many.
     """
 
-    __slots__ = ("_began", "_idle", "_pings", "_resets", "_settings", "limits")
+    __slots__ = ("_began", "_idle", "_inflated", "_pings", "_resets", "_settings", "limits")
 
     def __init__(self, limits: GrpcLimits) -> None:
         self.limits = limits
         """May change at any time."""
         self._began = 0.0
-        self._resets = self._pings = self._settings = self._idle = 0
+        self._resets = self._pings = self._settings = self._idle = self._inflated = 0
 
     def tick(self, now: float) -> None:
         """A period that is over is forgotten; `now` is monotonic, in seconds."""
         if now - self._began >= PERIOD_S:
             self._began = now
-            self._resets = self._pings = self._settings = 0
+            self._resets = self._pings = self._settings = self._inflated = 0
             self._idle = min(self._idle, 0)
 
     def reset(self) -> None:
@@ -40,6 +40,20 @@ class Floods:
         self._resets += 1
         if self._resets > self.limits.max_resets:
             raise _flood("calls opened and reset at once")
+
+    def refused(self) -> None:
+        """A call that ends with an error as its whole answer; counted as `reset` is, and the next call is one too many."""
+        self._resets += 1
+
+    def call_opened(self) -> None:
+        """The peer opens a call."""
+        if self._resets > self.limits.max_resets:
+            raise _flood("calls refused")
+
+    def inflating(self, size: int) -> bool:
+        """So many bytes came out of a decompressor; whether there may be more. Costs the call, not the connection."""
+        self._inflated += size
+        return self._inflated < self.limits.max_inflated_bytes
 
     def ping(self) -> None:
         self._pings += 1

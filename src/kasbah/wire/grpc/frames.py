@@ -19,6 +19,7 @@ MAX_FRAME_SIZE: Final = 16_384
 MAX_HEADER_BLOCK: Final = 64 * 1024
 MAX_FRAGMENTS: Final = 32
 """Frames of one header block: HEADERS and CONTINUATION."""
+PING_SIZE: Final = 8
 MAX_STREAM_ID: Final = 2**31 - 1
 MAX_WINDOW: Final = 2**31 - 1
 

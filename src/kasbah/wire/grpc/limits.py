@@ -33,10 +33,13 @@ class GrpcLimits:
     keepalive_timeout_s: float = 20.0
     """Seconds without a byte after that PING until the connection counts as dead."""
     max_resets: int = 1000
-    """Calls the peer may cut before any answer, or lose by its own breach of protocol, or open beyond `max_calls`."""
+    """Calls the peer may cut before any answer, or lose by its own breach of protocol, or open beyond `max_calls`; and those
+    that get an error as their whole answer."""
     max_pings: int = 20_000
     """PINGs; peers written in Go send one with nearly every batch of data."""
     max_settings: int = 100
     """SETTINGS frames."""
+    max_inflated_bytes: int = 64 * 1024 * 1024
+    """Bytes that decompressing yields beyond the first 64 KiB of each message; then further such messages fail their calls."""
     max_idle_frames: int = 10_000
     """Frames that do nothing: empty DATA, PRIORITY, unknown types, late frames of calls that are over."""

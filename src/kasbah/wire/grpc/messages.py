@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 from kasbah.wire.rpc import RpcError, StatusCode
@@ -15,6 +16,8 @@ COMPRESS_FROM: Final = 1024
 _JOIN_BELOW: Final = 8192
 """Smaller messages are joined with their prefix (one copy) rather than queued as two pieces."""
 _GZIP_FORMAT: Final = 31
+LARGE_INFLATED: Final = 64 * 1024
+"""What of a message beyond that comes out of a decompressor is counted: a thousandth of it has arrived, perhaps."""
 
 
 def frame_message(message: bytes, *, gzip: bool) -> list[bytes]:
@@ -32,10 +35,13 @@ def frame_message(message: bytes, *, gzip: bool) -> list[bytes]:
 class MessageAssembler:
     """Cuts what a call receives into messages; holds what is not yet asked for, and at most one partial message."""
 
-    __slots__ = ("_data", "_limit", "_position", "_rest", "gzip")
+    __slots__ = ("_data", "_inflating", "_position", "_rest", "gzip", "limit")
 
-    def __init__(self, limit: int, *, gzip: bool) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, *, gzip: bool, inflating: Callable[[int], bool] = lambda _: True) -> None:
+        """`inflating` is told of bytes beyond LARGE_INFLATED, first of none, and says whether there may be more."""
+        self.limit = limit
+        """The longest message; may change."""
+        self._inflating = inflating
         self.gzip = gzip
         self._rest = bytearray()
         self._data: bytes | bytearray | memoryview = self._rest
@@ -79,7 +85,7 @@ class MessageAssembler:
         compressed, length = PREFIX.unpack_from(data, self._position)
         if compressed > 1:
             raise RpcError(StatusCode.INTERNAL, "a message with a malformed prefix")
-        if length > self._limit:
+        if length > self.limit:
             raise self._too_long(length)
         end = begin + length
         if len(data) < end:
@@ -93,17 +99,26 @@ class MessageAssembler:
             raise RpcError(StatusCode.INTERNAL, "a compressed message on a call without an encoding")
         decompressor = zlib.decompressobj(_GZIP_FORMAT)
         try:
-            message = decompressor.decompress(compressed, self._limit + 1)
+            message = decompressor.decompress(compressed, min(self.limit, LARGE_INFLATED) + 1)
+            if LARGE_INFLATED < len(message) <= self.limit:
+                message += self._inflate_rest(decompressor)
         except zlib.error as error:
             raise RpcError(StatusCode.INTERNAL, f"a message is not gzip: {error}") from error
-        if len(message) > self._limit:
+        if len(message) > self.limit:
             raise self._too_long(len(message))
         if not decompressor.eof or decompressor.unused_data:
             raise RpcError(StatusCode.INTERNAL, "a compressed message is not whole")
         return message
 
+    def _inflate_rest(self, decompressor: zlib._Decompress) -> bytes:
+        if not self._inflating(0):
+            raise RpcError(StatusCode.RESOURCE_EXHAUSTED, "too much is being decompressed at once; try again")
+        rest = decompressor.decompress(decompressor.unconsumed_tail, self.limit - LARGE_INFLATED)
+        self._inflating(len(rest))
+        return rest
+
     def _too_long(self, length: int) -> RpcError:
         return RpcError(
             StatusCode.RESOURCE_EXHAUSTED,
-            f"a message of at least {length} bytes is over the limit of {self._limit}",
+            f"a message of at least {length} bytes is over the limit of {self.limit}",
         )

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kasbah.kas.internal_api.connection import InternalApiConnection
+from kasbah.kas.internal_api.connection import STRANGERS_REFUSALS, InternalApiConnection
 from kasbah.kit.jwt import JwtError
 from kasbah.wire.rpc import Call, CallHandler, Metadata, StatusCode
 from tests.doubles.fake_transport import FakeTransport
@@ -47,3 +47,10 @@ async def test_the_first_call_that_is_let_in_makes_it_known_once():
     connection.connection_lost(None)
     await asyncio.sleep(0)
     assert owner.events == ["known", "/b", "/c", "lost"]
+
+
+async def test_a_stranger_may_be_refused_less_often_than_a_caller():
+    connection = InternalApiConnection(Owner(), FakeTransport(), peer="192.0.2.7")
+    assert connection.engine.limits.max_resets == STRANGERS_REFUSALS
+    connection.call_opened("/b", (("authorization", "x"),), RecordingCall())
+    assert connection.engine.limits.max_resets > STRANGERS_REFUSALS

@@ -36,6 +36,9 @@ class Connection:
         self.held = [self.held[0] + unread, self.held[1] + partial]
         return self.room
 
+    def inflating(self, size: int) -> bool:
+        return size == 0 or self.room
+
     def close(self, call: GrpcCall, code: StatusCode, message: str) -> None:
         self.closed = (code, message)
         self.forget(call)

@@ -359,6 +359,47 @@ def test_making_us_reset_ends_the_connection_too():
     peer.dies(*attack, code=frames.ENHANCE_YOUR_CALM)
 
 
+def test_making_us_refuse_ends_the_connection_too():
+    peer = Peer(max_resets=50)
+    peer.end.on_call = lambda _path, call: call.fail(StatusCode.UNAUTHENTICATED)
+    peer.dies(*(peer.headers(i, REQUEST) for i in range(1, 105, 2)), code=frames.ENHANCE_YOUR_CALM)
+    assert len(peer.end.opened) == 51
+
+
+def test_errors_after_an_answer_are_not_counted():
+    peer = Peer(max_resets=50)
+    for stream_id in range(1, 201, 2):
+        peer.open(stream_id)
+        call = peer.end.opened[-1][2]
+        call.send(b"an answer")
+        peer.heard()
+        call.fail(StatusCode.UNAVAILABLE)
+
+
+def test_bombs_cost_no_more_than_a_little_work():
+    peer = Peer(max_inflated_bytes=1_000_000)
+    bomb = prefixed(gzip.compress(bytes(1_000_000)), 1)
+    handlers = []
+    for stream_id in (1, 3, 5):
+        handlers.append(peer.open(stream_id, (b"grpc-encoding", b"gzip")))
+        peer.send(peer.data(stream_id, bomb))
+    assert [len(handler.messages()) for handler in handlers] == [1, 1, 0]
+    assert handlers[2].code is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_longer_message_is_taken_once_the_peer_is_known():
+    peer = Peer(max_message_bytes=10)
+    handler = peer.open()
+    peer.engine.limits = dataclasses.replace(peer.engine.limits, max_message_bytes=100)
+    peer.send(peer.data(1, prefixed(bytes(100))))
+    assert handler.messages() == [bytes(100)]
+
+
+@pytest.mark.parametrize("ping", [frame(frames.PING, 0, 0, bytes(7)), frame(frames.PING, 0, 1, bytes(8))])
+def test_a_malformed_ping_ends_the_connection(ping):
+    Peer().dies(ping, code=frames.FRAME_SIZE_ERROR)
+
+
 def test_calls_beyond_the_limit_are_counted_as_well():
     peer = Peer(max_calls=1, max_resets=50)
     peer.dies(*(peer.headers(i, REQUEST) for i in range(1, 107, 2)), code=frames.ENHANCE_YOUR_CALM)

@@ -30,6 +30,23 @@ def test_after_ten_seconds_the_count_begins_anew(what):
         getattr(floods, what)()
 
 
+def test_refusals_are_counted_until_the_next_call():
+    floods = Floods(LIMITS)
+    for _ in range(4):
+        floods.call_opened()
+        floods.refused()
+    with pytest.raises(GrpcProtocolError) as error:
+        floods.call_opened()
+    assert error.value.code == ENHANCE_YOUR_CALM
+
+
+def test_what_comes_out_of_decompressors_is_bounded_for_a_while():
+    floods = Floods(GrpcLimits(max_inflated_bytes=100))
+    assert [floods.inflating(50) for _ in range(3)] == [True, False, False]
+    floods.tick(100.0)
+    assert floods.inflating(0)
+
+
 def test_a_call_that_ends_excuses_what_was_under_way():
     floods = Floods(LIMITS)
     floods.call_over()

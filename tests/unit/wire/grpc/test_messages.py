@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kasbah.wire.grpc.messages import MessageAssembler, frame_message
+from kasbah.wire.grpc.messages import LARGE_INFLATED, MessageAssembler, frame_message
 from kasbah.wire.rpc import RpcError, StatusCode
 
 LIMIT = 100_000
@@ -82,6 +82,23 @@ def test_a_message_of_exactly_the_limit_is_taken():
     assembler = MessageAssembler(LIMIT, gzip=True)
     assembler.feed(prefixed(1, gzip.compress(bytes(LIMIT))) + prefixed(0, bytes(LIMIT)))
     assert take_all(assembler) == [bytes(LIMIT)] * 2
+
+
+def test_what_decompressing_large_messages_costs_is_told_and_may_be_too_much():
+    told = []
+
+    def inflating(size: int) -> bool:
+        told.append(size)
+        return sum(told) < 30_000
+
+    assembler = MessageAssembler(LIMIT, gzip=True, inflating=inflating)
+    large, small = prefixed(1, gzip.compress(bytes(LIMIT))), prefixed(1, gzip.compress(bytes(LARGE_INFLATED)))
+    assembler.feed(large + small + large)
+    assert (assembler.next(), assembler.next()) == (bytes(LIMIT), bytes(LARGE_INFLATED))
+    with pytest.raises(RpcError) as error:
+        assembler.next()
+    assert error.value.code is StatusCode.RESOURCE_EXHAUSTED
+    assert told == [0, LIMIT - LARGE_INFLATED - 1, 0]
 
 
 def test_a_malformed_prefix_is_an_error():
