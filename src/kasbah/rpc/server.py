@@ -33,6 +33,8 @@ from kasbah.wire.rpc import (
 _log = structlog.get_logger()
 MAX_REQUEST_BYTES: Final = 64 * 1024
 """What is asked is short where there is one request; the answers may be long."""
+MAX_WAITING_REQUESTS: Final = 16 * 1024
+"""Of one call with many: the carrier counts bytes, and an empty request has none."""
 _MAX_PATH_SHOWN: Final = 256
 
 C = TypeVar("C")
@@ -215,6 +217,8 @@ class _OneRequestCall(OpenCall[C]):
 
     def message_received(self, message: bytes) -> None:
         self._call.consumed(len(message))
+        if self._over:  # held back until we were here, and of no use after the one before it
+            return
         if self._task is not None:
             self._refuse(StatusCode.INVALID_ARGUMENT, "a second request")
             self._cancel()
@@ -247,14 +251,15 @@ class _BidiCall(OpenCall[C]):
         self._start(self._requests)
 
     def message_received(self, message: bytes) -> None:
-        self._requests.add(message)
+        if not self._requests.add(message):
+            self.cut(StatusCode.RESOURCE_EXHAUSTED, f"over {MAX_WAITING_REQUESTS} requests wait to be read")
 
     def ended(self) -> None:
         self._requests.end()
 
 
 class _Requests:
-    """The requests of one bidi call; as many wait as the carrier's window holds."""
+    """The requests of one bidi call; as many wait as the carrier's window holds, and empty ones are counted, too."""
 
     def __init__(self, method: Method, call: Call) -> None:
         self._method = method
@@ -263,9 +268,13 @@ class _Requests:
         self._ended = False
         self._changed = asyncio.Event()
 
-    def add(self, message: bytes) -> None:
+    def add(self, message: bytes) -> bool:
+        """Whether there was room."""
+        if len(self._messages) >= MAX_WAITING_REQUESTS:
+            return False
         self._messages.append(message)
         self._changed.set()
+        return True
 
     def end(self) -> None:
         self._ended = True

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kasbah.errors import Bug, PeerError
-from kasbah.rpc.server import MAX_REQUEST_BYTES, CallServer, Service
+from kasbah.rpc.server import MAX_REQUEST_BYTES, MAX_WAITING_REQUESTS, CallServer, Service
 from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
 from kasbah.wire.native_tunnel.calls import answer_call, open_call
 from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW
@@ -205,6 +205,33 @@ async def test_a_second_request_cancels_what_the_first_has_begun():
         call = await answering.ask(b"", end=False)
         assert not answering.tasks._tasks
     assert call.failed_with == (StatusCode.INVALID_ARGUMENT, "a second request")
+
+
+@pytest.mark.asyncio
+async def test_a_good_request_after_a_bad_one_begins_nothing():
+    begun: list[int] = []
+
+    async def answer(context: int, _request) -> object:
+        begun.append(context)
+        return REGISTER.response()
+
+    async with Answering((REGISTER, answer)) as it:
+        call = await it.ask(b"\xff", REQUEST)
+        assert call.failed_with is not None
+        assert call.failed_with[0] is StatusCode.INVALID_ARGUMENT
+        assert begun == []
+
+
+@pytest.mark.asyncio
+async def test_empty_requests_that_wait_are_counted():
+    async def read_one(_context: int, requests) -> AsyncIterator:
+        yield await anext(requests)
+        await asyncio.Event().wait()
+
+    async with Answering((ECHO, read_one)) as it:
+        await it.ask(*[b""] * (MAX_WAITING_REQUESTS + 1), end=False)
+        assert it.call.failed_with is not None
+        assert it.call.failed_with[0] is StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.asyncio
