@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +29,7 @@ from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
 from kasbah.kas.reverse_tunnel.refusal import TOO_MANY_PODS, UNAVAILABLE, Refusal, refusal_of
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kas.reverse_tunnel.token_watch import TokenWatch
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer, Service
 from kasbah.wire.http1 import RequestHead
@@ -44,8 +44,6 @@ from kasbah.wire.websocket import (
 
 _log = structlog.get_logger()
 
-_TOKEN_CHECKS_AT_ONCE: Final = 32
-"""Questions to the hub: enough for thousands of agents within the interval, few enough not to be a burst."""
 _AGE_JITTER: Final = 0.1
 _SUBPROTOCOLS: Final = (NATIVE_SUBPROTOCOL, GRPC_SUBPROTOCOL)
 """In the order in which we would rather have them."""
@@ -99,10 +97,13 @@ class ReverseTunnelServer:
 
     async def run(self) -> None:
         """Look after connections until cancelled; then drop them all."""
+        tokens = TokenWatch(
+            self._hub, self._settings.token_check_interval_s, tokens=self._tokens, revoked=self._revoked
+        )
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._watch_time(), name="tunnel keep-alive")
-                self._tasks.create_task(self._watch_tokens(), name="agent token check")
+                self._tasks.create_task(tokens.run(), name="agent token watch")
         finally:
             self._tasks = None
             for connection in list(self._connections):
@@ -344,47 +345,19 @@ class ReverseTunnelServer:
         watched.closed = True
         connection.close(reason)
 
-    async def _watch_tokens(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.token_check_interval_s)
-            await self._check_tokens()
+    # -- tokens --------------------------------------------------------------------------------------------------
 
-    async def _check_tokens(self) -> None:
-        """Ask about each token once, many at a time: a slow answer about one agent must not delay what is due to another."""
-        by_token: defaultdict[Secret, list[PodConnection]] = defaultdict(list)
-        for connection, watched in self._connections.items():
-            # One that drains may go on for hours under its watches.
-            for admitted in watched.admitted:
-                by_token[admitted.token].append(connection)
-        slots = asyncio.Semaphore(_TOKEN_CHECKS_AT_ONCE)
-        async with asyncio.TaskGroup() as checks:
-            for token, connections in by_token.items():
-                checks.create_task(self._check_token(token, connections, slots), name="agent token check")
+    def _tokens(self) -> set[Secret]:
+        """Those of every connection: one that retires may go on for hours under its watches."""
+        return {admitted.token for watched in self._connections.values() for admitted in watched.admitted}
 
-    async def _check_token(
-        self, token: Secret, connections: Sequence[PodConnection], slots: asyncio.Semaphore
-    ) -> None:
-        """Close a token's connections if it is no longer good; a hub that is away changes nothing."""
-        try:
-            async with slots:
-                await self._hub.agent_info(token, fresh=True)
-        except PeerError as error:
-            refusal = refusal_of(error)
-            if not refusal.is_final:
-                _log.warning("agent token could not be checked", error=str(error))
-                return
-            for connection in connections:
-                self._revoke(connection, token, refusal)
-        except Exception:  # noqa: BLE001 - the same: asked again in a few seconds
-            _log.exception("agent token check crashed")
-
-    def _revoke(self, connection: PodConnection, token: Secret, refusal: Refusal) -> None:
-        watched = self._connections.get(connection)
-        if watched is not None and not watched.closed:
-            _agents_refused.labels("revoked").inc()
-            watched.closed = True
-            self._unregister(watched)
-            connection.revoke(token, refusal)
+    def _revoked(self, token: Secret, refusal: Refusal) -> None:
+        for connection, watched in list(self._connections.items()):
+            if not watched.closed and any(admitted.token == token for admitted in watched.admitted):
+                _agents_refused.labels("revoked").inc()
+                watched.closed = True
+                self._unregister(watched)
+                connection.revoke(token, refusal)
 
 
 def _peer(transport: asyncio.Transport) -> str:
