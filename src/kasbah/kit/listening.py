@@ -123,6 +123,8 @@ def bound(address: Address) -> Iterator[Bound]:
         sockets = []
         for family, _, _, _, place in dict.fromkeys(found):
             made = socket.create_server((place[0], port, *place[2:]), family=family, backlog=_BACKLOG)
+            # What it accepts inherits this; asyncio sees to it only where a socket was made by its protocol's number.
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sockets.append(stack.enter_context(made))
             port = made.getsockname()[1]
         yield Bound(

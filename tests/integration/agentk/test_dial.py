@@ -36,6 +36,7 @@ async def test_the_next_address_is_tried_when_one_refuses():
         order = only("127.0.0.9", "127.0.0.8", "127.0.0.1", port=server.port)
         transport, _ = await tcp.connect("127.0.0.1", server.port, 5, shuffle=order)
         assert transport.get_extra_info("peername")[0] == "127.0.0.1"
+        assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         transport.abort()
 
 

@@ -83,6 +83,15 @@ def test_a_network_is_a_family_or_both(network: Network, families: set[socket.Ad
         assert socket.AF_INET in found
 
 
+def test_what_is_accepted_sends_without_delay():
+    with (
+        bound(Address(host="127.0.0.1", port=0)) as at,
+        socket.create_connection(("127.0.0.1", at.address.port)),
+        at.sockets[0].accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_path_is_bound_again_only_when_nobody_answers_there(tmp_path: Path):
     path = tmp_path / "kas.sock"
     address = Address(host=str(path), port=0, network="unix")
