@@ -71,7 +71,8 @@ async def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
 
 async def _connect_to(family: socket.AddressFamily, address: Any) -> tuple[asyncio.Transport, HeadReader]:
     loop = asyncio.get_running_loop()
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio looks at the number: no delay
+    # asyncio switches the delay of small writes off only where the protocol's number stands.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.settimeout(0)
         await loop.sock_connect(sock, address)
