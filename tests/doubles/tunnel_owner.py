@@ -12,7 +12,7 @@ from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
 from kasbah.kas.reverse_tunnel.refusal import Refusal
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer
-from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
+from kasbah.wire.methods import GET_CONFIGURATION, GITLAB_ACCESS_MAKE_REQUEST, REGISTER
 
 AGENT = AgentInfo(agent_id=7, project_id=1, agent_name="a", project_path="g/p", default_branch="main")
 
@@ -24,7 +24,13 @@ class TunnelOwner:
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.tasks = tasks
-        self.rpc = CallServer[AgentCall]([(REGISTER, self._register), (GET_CONFIGURATION, self._configure)])
+        self.rpc = CallServer[AgentCall](
+            [
+                (REGISTER, self._register),
+                (GET_CONFIGURATION, self._configure),
+                (GITLAB_ACCESS_MAKE_REQUEST, self._make_request),
+            ]
+        )
         self.errors: list[Exception] = []
         self.stopping = False
         self.no_room: Refusal | None = None
@@ -74,3 +80,8 @@ class TunnelOwner:
         self.calls.append(call)
         yield GET_CONFIGURATION.response(commit_id="c")
         await asyncio.Event().wait()
+
+    async def _make_request(self, call: AgentCall, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        self.calls.append(call)
+        async for _ in requests:
+            yield GITLAB_ACCESS_MAKE_REQUEST.response()

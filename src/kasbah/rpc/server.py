@@ -78,18 +78,17 @@ class CallServer(Generic[C]):
         return MAX_MESSAGE_BYTES if service and isinstance(service[0], BidiMethod) else self.one_request_bytes
 
     def is_long(self, path: str) -> bool:
-        """Whether the method streams, so that a call of it may last."""
+        """Whether calls of the method wait for something new, so that they last: one request and many answers.
+
+        One with many requests is a piece of work, which an early end would pass off as done.
+        """
         service = self._services.get(path)
-        return service is not None and not isinstance(service[0], UnaryMethod)
+        return service is not None and isinstance(service[0], ServerStreamMethod)
 
     def end_long_calls(self, which: Callable[[C], bool] = lambda _: True) -> None:
-        """End the calls that wait for something new, as if there were no more: they are made again elsewhere.
-
-        Those are the ones with one request and many answers. A call with many requests is a piece of work, which an
-        early end would pass off as done.
-        """
+        """End the calls that wait for something new, as if there were no more: they are made again elsewhere."""
         for call in list(self._open):
-            if isinstance(call.method, ServerStreamMethod) and which(call.context):
+            if self.is_long(call.method.path) and which(call.context):
                 call.end_well()
 
     def fail_calls(self, which: Callable[[C], bool], code: StatusCode, message: str) -> None:

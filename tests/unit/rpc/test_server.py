@@ -402,10 +402,10 @@ async def test_the_calls_of_some_are_cut_with_a_status_and_those_of_others_are_n
     assert answering.call.failed_with == (StatusCode.UNAUTHENTICATED, "revoked")
 
 
-def test_a_method_that_streams_is_long():
+def test_a_method_that_waits_for_something_new_is_long():
     server = CallServer([(ECHO, echo), (GET_CONFIGURATION, forever), unary()])
     paths = (ECHO.path, GET_CONFIGURATION.path, REGISTER.path, "/no/Such")
-    assert [server.is_long(path) for path in paths] == [True, True, False, False]
+    assert [server.is_long(path) for path in paths] == [False, True, False, False]
 
 
 @pytest.mark.asyncio

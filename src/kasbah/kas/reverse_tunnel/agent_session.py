@@ -29,7 +29,7 @@ from kasbah.wire.rpc import NOBODY, Call, CallHandler
 _log = structlog.get_logger()
 
 _LOOK_AGAIN: Final = BackoffSettings(initial_s=0.02, maximum_s=0.1, reset_s=10)
-"""While the Git side is away: a call that streams waits inside, so that its agent needs no back-off of its own."""
+"""While the Git side is away: a call that lasts waits inside, so that its agent needs no back-off of its own."""
 
 
 class SessionOwner(Protocol):
@@ -159,7 +159,7 @@ class AgentSession:
             held.answer(answer)
 
     def _refuse_waiting(self, refusal: Refusal, *, everybody: bool = False) -> None:
-        """Those who wait, but for those who go on waiting when nothing is decided: a call that streams has time."""
+        """Those who wait, but for those who go on waiting when nothing is decided: a call that lasts has time."""
         for held in list(self._waiting):
             if everybody or refusal.is_final or not self._lasts(held.path):
                 held.refuse(refusal.status, refusal.reason)

@@ -11,7 +11,7 @@ from kasbah.kas.reverse_tunnel.agent_session import AgentSession
 from kasbah.kas.reverse_tunnel.held_call import HeldBytes
 from kasbah.kas.reverse_tunnel.refusal import TOO_MANY_PODS, UNAUTHENTICATED
 from kasbah.kit.secrets import Secret
-from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, REGISTER
+from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, GITLAB_ACCESS_MAKE_REQUEST, REGISTER
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import CallHandler, StatusCode
 from tests.doubles.loopback_agent import until
@@ -171,6 +171,16 @@ async def test_on_a_connection_that_retires_nothing_lasts(early):
         await turn()
     assert [call.ended for call in (idle, late, configuration, unary)] == [True] * 4
     assert idle.sent == late.sent == configuration.sent == []
+
+
+@pytest.mark.asyncio
+async def test_on_a_connection_that_retires_a_piece_of_work_is_done():
+    async with asyncio.TaskGroup() as tasks:
+        it = Scene(tasks)
+        it.session.retire()
+        call, _ = it.call(GITLAB_ACCESS_MAKE_REQUEST, b"")
+        await turn()
+    assert (len(call.sent), call.ended) == (1, True)
 
 
 @pytest.mark.asyncio
