@@ -57,6 +57,15 @@ class BlockEncoder(Encoder):
         super().__init__()
         self.header_table: _Table = _Table()
 
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, size: int) -> None:
+        if size != self.header_table.maxsize:  # else hpack would take back that there is a change to tell of
+            Encoder.header_table_size.__set__(self, size)  # type: ignore[attr-defined] # as above
+
     def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:  # noqa: FBT001, FBT002 - hpack's
         table, pairs = self.header_table, tuple(headers)
         if table.resized:  # the peer is to be told first
