@@ -19,7 +19,7 @@ from kasbah.wire.grpc.connection import GrpcConnection
 from kasbah.wire.grpc.engine import GrpcRole
 from kasbah.wire.http_call.callee import HttpCallee
 from kasbah.wire.methods import KUBERNETES_API_MAKE_REQUEST
-from kasbah.wire.rpc import Call, CallHandler, Metadata, RpcError, StatusCode
+from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, RpcError, StatusCode
 
 _DRAINING: Final = "agentk stops"
 _FOR_MODULES: Final = 8
@@ -145,7 +145,7 @@ class GrpcKasConnection(GrpcConnection, KasConnection):
         del metadata  # a trace's; ours begin here
         if path != KUBERNETES_API_MAKE_REQUEST.path:
             call.fail(StatusCode.UNIMPLEMENTED, f"unknown method {path[:128]}")
-            return _Nobody()
+            return NOBODY
         return HttpCallee(call, self._acceptor, lambda: _NO_AGENT_ID)
 
     def _heard(self) -> None:
@@ -173,19 +173,3 @@ class _Witness:
 
     def writable(self) -> None:
         self._handler.writable()
-
-
-class _Nobody:
-    """The handler of a call that was refused at once."""
-
-    def message_received(self, message: bytes) -> None:
-        """Ignored."""
-
-    def ended(self) -> None:
-        """Ignored."""
-
-    def failed(self, code: StatusCode, message: str) -> None:
-        """Ignored."""
-
-    def writable(self) -> None:
-        """Ignored."""

@@ -46,7 +46,7 @@ from kasbah.wire.grpc.metadata import (
 from kasbah.wire.grpc.outgoing import Outgoing
 from kasbah.wire.grpc.status import status_of_http, status_of_reset
 from kasbah.wire.grpc.windows import InboundWindow
-from kasbah.wire.rpc import Call, CallHandler, Metadata, RpcError, StatusCode
+from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, RpcError, StatusCode
 
 __all__ = ["GrpcEngine", "GrpcLimits", "GrpcOwner", "GrpcProtocolError", "GrpcRole"]
 
@@ -58,7 +58,6 @@ _SWEEP_EVERY: Final = 64
 """Calls that end between two times h2 is asked to forget its closed streams, at least."""
 _RETIRE_FROM_ID: Final = 2**30
 _DRAIN_PING: Final = b"goingoff"
-_KEEPALIVE_PING: Final = b"keepaliv"
 
 
 class GrpcRole(enum.Enum):
@@ -439,7 +438,7 @@ class GrpcEngine:
             answer = trailers(error.code, str(error), head_sent=False)
             self._refuse(stream_id, answer, read_closed=read_closed)
         else:
-            call = GrpcCall(self, stream_id, _ACCEPTING, gzip=request.gzip)
+            call = GrpcCall(self, stream_id, NOBODY, gzip=request.gzip)
             call.stream = stream
             call.head_received = True
             call.read_closed = read_closed
@@ -618,18 +617,3 @@ class GrpcEngine:
         if self._peer_draining or self._last_accepted != frames.MAX_STREAM_ID:
             self._finished = True
             self._owner.finished()
-
-
-class _Accepting:
-    """Stands in while the owner decides who handles a call, so that the call can already be answered on."""
-
-    def message_received(self, message: bytes) -> None: ...
-
-    def ended(self) -> None: ...
-
-    def failed(self, code: StatusCode, message: str) -> None: ...
-
-    def writable(self) -> None: ...
-
-
-_ACCEPTING: Final = _Accepting()
