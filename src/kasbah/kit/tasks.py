@@ -8,7 +8,6 @@ goes on. Errors that are not a peer's end the loop: a bug or a wrong setting doe
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
@@ -16,6 +15,7 @@ import structlog
 
 from kasbah.errors import PeerError
 from kasbah.kit.backoff import Backoff, BackoffSettings
+from kasbah.kit.jitter import chance
 
 _log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ async def keep_trying(
         try:
             await attempt()
         except (PeerError, OSError, TimeoutError) as error:
-            delay_s = backoff.failed(loop.time(), random.random())  # noqa: S311 - jitter, not a secret
+            delay_s = backoff.failed(loop.time(), chance())
             _log.warning("attempt failed", component=name, error=str(error), retry_in_s=round(delay_s, 2))
             await asyncio.sleep(delay_s)
         else:

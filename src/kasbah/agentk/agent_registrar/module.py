@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -18,6 +17,7 @@ from google.protobuf.message import Message
 
 from kasbah.errors import PeerError
 from kasbah.kit.backoff import CONTROL, Backoff, BackoffSettings
+from kasbah.kit.jitter import chance
 from kasbah.kube.client import ServerVersion
 from kasbah.wire.methods import REGISTER, UNREGISTER
 from kasbah.wire.pb.gitlab.agent.agent_registrar.rpc.rpc_pb2 import RegisterRequest, UnregisterRequest
@@ -25,8 +25,6 @@ from kasbah.wire.pb.gitlab.agent.entity.entity_pb2 import AgentMeta
 from kasbah.wire.rpc import RpcError, StatusCode, UnaryMethod
 
 _log = structlog.get_logger()
-
-_random: Final = random.SystemRandom()
 
 INTERVAL_S: Final = 300.0
 WITHOUT_VERSION_S: Final = 30.0
@@ -104,7 +102,7 @@ class AgentRegistrar:
         try:
             await self._calls.unary(REGISTER, RegisterRequest(agent_meta=meta, pod_id=self._pod.pod_id))
         except RpcError as error:
-            delay_s = self._backoff.failed(asyncio.get_running_loop().time(), _random.random())
+            delay_s = self._backoff.failed(asyncio.get_running_loop().time(), chance())
             log = _log.debug if error.code is StatusCode.UNAVAILABLE else _log.warning  # the tunnel says that
             log(
                 "not registered",

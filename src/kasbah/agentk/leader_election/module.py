@@ -8,7 +8,6 @@ pods of both makes may stand for election together.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -22,6 +21,7 @@ from kasbah.agentk.leader_election.lease import LeaseObject, LeaseRecord
 from kasbah.agentk.leader_election.settings import LeaderElectionSettings
 from kasbah.agentk.module import LatestValue, Module
 from kasbah.errors import PeerError
+from kasbah.kit.jitter import chance
 from kasbah.kit.tasks import alongside
 from kasbah.kube.client import StatusError
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
@@ -31,7 +31,6 @@ _log = structlog.get_logger()
 _leading = Gauge("kasbah_agentk_leader", "1 while this pod leads the pods of its agent.")
 
 _JITTER: Final = 1.2
-_random: Final = random.SystemRandom()
 _RELEASE_TIMEOUT_S: Final = 2.0
 _NOT_FOUND: Final = 404
 
@@ -96,7 +95,7 @@ class LeaderElection:
         while True:
             if await self._try():
                 return
-            await asyncio.sleep(self._settings.retry_s * (1 + _random.random() * _JITTER))
+            await asyncio.sleep(self._settings.retry_s * (1 + chance() * _JITTER))
 
     async def _lead(self) -> None:
         _log.info("this pod leads", lease=self._name)

@@ -6,7 +6,6 @@ Loaded only when kas chose gRPC, so that nobody else pays for HTTP/2.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 from kasbah.agentk.reverse_tunnel.connection import ConnectionState, KasConnection, StreamAcceptor
 from kasbah.agentk.reverse_tunnel.pool import TunnelPool
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kit.jitter import chance
 from kasbah.kit.secrets import Secret
 from kasbah.wire.grpc.connection import GrpcConnection
 from kasbah.wire.grpc.engine import GrpcRole
@@ -85,9 +85,7 @@ class GrpcKasConnection(GrpcConnection, KasConnection):
         self._acceptor = acceptor
         self._answered = False
         self.state = ConnectionState()
-        self.pool = TunnelPool(
-            self._open_tunnel, self._serve, elsewhere=tunnels_elsewhere, random=random.SystemRandom().random
-        )
+        self.pool = TunnelPool(self._open_tunnel, self._serve, elsewhere=tunnels_elsewhere, random=chance)
 
     @property
     def tunnels(self) -> int:

@@ -7,7 +7,6 @@ call was let in is dropped after a while; an old one is asked to go and come bac
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange, Upgr
 from kasbah.kas.internal_api.authentication import CallerCheck
 from kasbah.kas.internal_api.connection import MAX_MESSAGE_BYTES, InternalApiConnection
 from kasbah.kas.internal_api.settings import InternalApiSettings
+from kasbah.kit.jitter import chance
 from kasbah.rpc.server import CallServer, Service
 from kasbah.wire.http1 import RequestHead
 from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, StatusCode
@@ -111,7 +111,7 @@ class InternalApi:
             peer=str(peer[0]) if isinstance(peer, tuple) else "",
             known=upgrade.known,
         )
-        age_s = self._settings.max_connection_age_s * (1 - _AGE_JITTER * random.random())  # noqa: S311 - no secret
+        age_s = self._settings.max_connection_age_s * (1 - _AGE_JITTER * chance())
         self._connections[connection] = _Life(upgrade.since, upgrade.since + age_s)
         upgrade.set_protocol(connection)
         connection.data_received(upgrade.received)

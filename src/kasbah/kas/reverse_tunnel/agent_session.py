@@ -21,6 +21,7 @@ from kasbah.kas.reverse_tunnel.held_call import HeldBytes, HeldCall
 from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
 from kasbah.kas.reverse_tunnel.refusal import UNAVAILABLE, Refusal, refusal_of
 from kasbah.kit.backoff import Backoff, BackoffSettings
+from kasbah.kit.jitter import chance
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer
 from kasbah.wire.methods import CONNECT
@@ -122,7 +123,7 @@ class AgentSession:
                     refusal = refusal_of(error)
                     self._owner.refused(self._connection, refusal, error)
                     self._refuse_waiting(refusal)
-                    await asyncio.sleep(backoff.failed(clock(), secrets.randbelow(100) / 100))
+                    await asyncio.sleep(backoff.failed(clock(), chance()))
         except Exception:  # noqa: BLE001 - see above
             _log.exception("agent authentication crashed", peer=self._connection.peer)
             self._refuse_waiting(UNAVAILABLE, everybody=True)

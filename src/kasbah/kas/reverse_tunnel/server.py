@@ -9,7 +9,6 @@ waits, and is cut when its grace is over; a drain does the same to all of them.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +29,7 @@ from kasbah.kas.reverse_tunnel.refusal import TOO_MANY_PODS, UNAVAILABLE, Refusa
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kas.reverse_tunnel.token_watch import TokenWatch
+from kasbah.kit.jitter import chance
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer, Service
 from kasbah.wire.http1 import RequestHead
@@ -174,7 +174,7 @@ class ReverseTunnelServer:
         self._begin(connection, upgrade)
 
     def _begin(self, connection: AgentConnection | GrpcAgentConnection, upgrade: Upgrade) -> None:
-        age_s = self._settings.max_connection_age_s * (1 - _AGE_JITTER * secrets.randbelow(1000) / 1000)
+        age_s = self._settings.max_connection_age_s * (1 - _AGE_JITTER * chance())
         self._connections[connection] = _Watched(retire_at=connection.since + age_s)
         upgrade.set_protocol(connection)
         connection.flush()
