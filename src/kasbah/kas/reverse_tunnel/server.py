@@ -9,6 +9,7 @@ waits, and is cut when its grace is over; a drain does the same to all of them.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Tally
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
@@ -45,6 +46,8 @@ from kasbah.wire.websocket import (
 _log = structlog.get_logger()
 
 _AGE_JITTER: Final = 0.1
+_WITH_LEAVING: Final = 2
+"""So many times an agent's pods may be connected, with those that take nothing new: they may stay as long as they like."""
 _SUBPROTOCOLS: Final = (NATIVE_SUBPROTOCOL, GRPC_SUBPROTOCOL)
 """In the order in which we would rather have them."""
 
@@ -84,6 +87,7 @@ class ReverseTunnelServer:
         self._registry = registry
         self._settings = settings or ReverseTunnelSettings()
         self._connections: dict[PodConnection, _Watched] = {}
+        self._pods = Tally[int]()
         self._tasks: asyncio.TaskGroup | None = None
         self._idle = asyncio.Event()
         self._draining = False
@@ -218,10 +222,12 @@ class ReverseTunnelServer:
     def admit(self, connection: PodConnection, admitted: Admitted) -> Refusal | None:
         """Let an agent's pod in, unless there are too many of them already: then why not."""
         agent, watched = admitted.agent, self._connections[connection]
-        if self._registry.count(agent.agent_id) >= self._settings.max_pods_per_agent:
+        most, pods = self._settings.max_pods_per_agent, self._pods[agent.agent_id]
+        if pods >= _WITH_LEAVING * most or self._registry.count(agent.agent_id) >= most:
             self.refused(connection, TOO_MANY_PODS)
             return TOO_MANY_PODS
         watched.admitted.append(admitted)
+        self._pods[agent.agent_id] += 1
         connection.welcome(admitted)
         if not watched.retired:
             self._registry.add(agent.agent_id, admitted.tunnel)
@@ -260,6 +266,9 @@ class ReverseTunnelServer:
         if not self._connections:
             self._idle.set()
         for admitted in watched.admitted:
+            self._pods[admitted.agent.agent_id] -= 1
+            if not self._pods[admitted.agent.agent_id]:
+                del self._pods[admitted.agent.agent_id]
             _agents_connected.labels(_transport_kind(connection)).dec()
             _log.info(
                 "agent disconnected",

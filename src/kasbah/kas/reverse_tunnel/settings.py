@@ -12,7 +12,8 @@ class ReverseTunnelSettings:
     token_check_interval_s: float = 5.0
     """How often the token of every connected pod is checked again: a revoked one is cut off within ten seconds."""
     max_pods_per_agent: int = 20
-    """Connections of one agent; more are refused, so a stolen token cannot crowd the real pods out."""
+    """Connections of one agent; more are refused, so a stolen token cannot crowd the real pods out. Those that take nothing
+    new have as many places again."""
     max_tunnels_per_pod: int = 500
     """Tunnels one pod may hold open over gRPC, where each carries one request: as many as GitLab's agentk opens."""
     max_connection_age_s: float = 7200.0

@@ -403,6 +403,21 @@ async def test_pods_count_whatever_they_speak():
 
 
 @pytest.mark.asyncio
+async def test_who_says_it_leaves_and_stays_cannot_bring_ever_more():
+    async with Kas(max_pods_per_agent=1).running() as kas:
+        leaving, stays = GrpcPod(kas), GrpcPod(kas)
+        for pod in (leaving, stays):
+            assert (await pod.connect()).code is StatusCode.OK
+            pod.far.engine.go_away()
+            await pod.talk()
+        assert kas.registry.count(7) == 0
+        assert (await GrpcPod(kas).connect()).code is StatusCode.RESOURCE_EXHAUSTED
+        assert isinstance(leaving.transport.protocol, GrpcAgentConnection)
+        leaving.transport.protocol.connection_lost(None)
+        assert (await GrpcPod(kas).connect()).code is StatusCode.OK
+
+
+@pytest.mark.asyncio
 async def test_a_revoked_token_cuts_a_grpc_pod_with_its_status():
     async with Kas(token_check_interval_s=0).running() as kas:
         pod = GrpcPod(kas)
