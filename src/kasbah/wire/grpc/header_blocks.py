@@ -17,6 +17,8 @@ _MOST_KEPT: Final = 64
 """Blocks of one connection in one direction."""
 _LONGEST_KEPT: Final = 512
 """Bytes of a block; what is in the table takes one or two bytes a header."""
+_MOST_FIELDS: Final = 32
+"""Of a list that is kept: a byte of a block may stand for a field, which takes a hundred times as much."""
 
 
 class _Table(HeaderTable):
@@ -93,7 +95,7 @@ class BlockDecoder(Decoder):
         if known is not None:
             return known
         changes = table.changes
-        headers = super().decode(data, raw)
-        if raw and table.changes == changes:
+        headers = list(super().decode(data, raw))
+        if raw and table.changes == changes and len(headers) <= _MOST_FIELDS:
             table.keep(data, headers, data)
         return headers

@@ -59,3 +59,9 @@ def test_a_peer_with_ever_new_blocks_fills_no_memory():
     for number in range(1000):
         decoder.decode(b"\x00\x01a\x04%04d" % number, raw=True)
     assert len(decoder.header_table.known) == 64
+
+
+def test_a_block_that_stands_for_very_many_fields_is_not_kept():
+    decoder = BlockDecoder()
+    assert len(list(decoder.decode(b"\x82" * 500, raw=True))) == 500
+    assert not decoder.header_table.known
