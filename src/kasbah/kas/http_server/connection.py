@@ -439,6 +439,7 @@ class Connection(asyncio.Protocol):
             return
         self._since = self._owner.clock.now
         self._wait_due = self._since + self._owner.settings.idle_timeout_s
+        self._body_paused = False  # the last body's
         self._resume_reading()
         if self._held and not self._in_loop:
             self._read_requests(self._held)

@@ -302,6 +302,16 @@ def test_a_paused_body_pauses_the_transport():
     assert scene.transport.reading
 
 
+def test_a_body_that_was_paused_at_its_end_does_not_pause_the_next_request():
+    scene = Scene()
+    scene.receive(post(b"Content-Length: 1\r\n", b"x"))
+    scene.connection.accept_body()
+    scene.connection.pause_body()
+    scene.connection.start(b"HTTP/1.1 200 OK\r\n", 0)
+    scene.connection.finish()
+    assert scene.transport.reading
+
+
 def test_what_is_sent_ahead_is_bounded():
     scene = Scene(held_bytes=100)
     scene.receive(GET, b"x" * 101)
