@@ -101,7 +101,9 @@ class HostileGrpc:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.set_alpn_protocols(["http/1.1" if self._websocket else alpn])
             self._socket = context.wrap_socket(self._socket)
-        self._read = bytearray()
+        self._heard = bytearray()
+        self._frames: list[tuple[int, int, int, bytes]] = []
+        self._cut = 0
         self._receiver = WebSocketReceiver(unmask=None) if self._websocket else None
         if self._websocket:
             self._upgrade()
@@ -127,8 +129,9 @@ class HostileGrpc:
         assert head.startswith(b"HTTP/1.1 101"), head
 
     def greet(self, settings: bytes = b"") -> None:
-        """HTTP/2's preface and SETTINGS."""
-        self.say(PREFACE + frame(SETTINGS, payload=settings) + frame(SETTINGS, flags=ACK))
+        """HTTP/2's preface and SETTINGS; the connection's window is opened for a gigabyte."""
+        wide = frame(WINDOW, payload=(1 << 30).to_bytes(4))
+        self.say(PREFACE + frame(SETTINGS, payload=settings) + frame(SETTINGS, flags=ACK) + wide)
 
     def say(self, raw: bytes) -> bool:
         """Whether the other side took it."""
@@ -163,35 +166,29 @@ class HostileGrpc:
     def _read_on(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while raw := self._socket.recv(1 << 18):
-                self._read += raw
+                pieces = [raw] if self._receiver is None else self._receiver.receive(raw)
+                self._heard += b"".join(pieces)
         self.closed.set()
 
     # -- what was heard ------------------------------------------------------------------------------------------
 
     @property
     def bytes_heard(self) -> int:
-        """How many so far, with what wraps them."""
-        return len(self._read)
-
-    def heard(self) -> bytes:
-        """All bytes so far, out of the WebSocket."""
-        raw = bytes(self._read)
-        if not self._websocket:
-            return raw
-        receiver = WebSocketReceiver(unmask=None)
-        return b"".join(map(bytes, receiver.receive(raw)))
+        """How many so far, out of the WebSocket."""
+        return len(self._heard)
 
     def frames(self) -> list[tuple[int, int, int, bytes]]:
         """Kind, flags, stream, payload of all whole frames so far."""
-        found, raw, at = [], self.heard(), 0
-        while len(raw) - at >= 9:
-            length = int.from_bytes(raw[at : at + 3])
-            kind, flags, stream_id = struct.unpack("!BBL", raw[at + 3 : at + 9])
-            if len(raw) - at - 9 < length:
+        heard = self._heard
+        while len(heard) - self._cut >= 9:
+            length = int.from_bytes(heard[self._cut : self._cut + 3])
+            begin, end = self._cut + 9, self._cut + 9 + length
+            if len(heard) < end:
                 break
-            found.append((kind, flags, stream_id, raw[at + 9 : at + 9 + length]))
-            at += 9 + length
-        return found
+            kind, flags, stream_id = struct.unpack("!BBL", heard[begin - 6 : begin])
+            self._frames.append((kind, flags, stream_id, bytes(heard[begin:end])))
+            self._cut = end
+        return self._frames
 
     @property
     def goaways(self) -> list[tuple[int, str]]:
