@@ -37,7 +37,7 @@ def running(world: World, *arguments: str, **options: object) -> Iterator[subpro
             process.kill()
 
 
-def run_pod(world: World) -> str:
+def run_pod(world: World | sandbox.Cluster) -> str:
     """A pod that says `tick N` and serves a page on port 8080, once it is ready; its name."""
     name = f"e2e-{uuid4().hex[:8]}"
     world.kubectl("run", name, f"--image={sandbox.IMAGE}", "--image-pull-policy=Never")

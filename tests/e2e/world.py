@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import json
 import os
 import select
@@ -131,6 +132,10 @@ class World:
     agent_id: int = 0
     user_token: str = ""
     configuration: str = AGENT_CONFIGURATION
+    server: str = ""
+    """Where kubectl asks; empty: at the kas of `kasbah up`."""
+    up_flags: tuple[str, ...] = ()
+    """More of `kasbah up`."""
 
     def __post_init__(self) -> None:
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
@@ -144,11 +149,18 @@ class World:
                     for name in ("http", "https", "grpc", "observability")
                     for f in (f"--{name}", f"127.0.0.1:{self.ports[name]}")
                 ),
+                *self.up_flags,
             ],
             self.directory,
             self.environment,
         )
         self.agentk = self.new_agentk("agentk", self.ports["probe"])
+
+    def through(self, server: str) -> World:
+        """The same world with kubectl at another server."""
+        other = copy.copy(self)
+        other.server = server
+        return other
 
     def new_agentk(
         self, name: str, probe_port: int, *flags: str, address: str = "", known_by: str = "agent-token"
@@ -244,6 +256,7 @@ class World:
         return [
             str(self.cluster.binary("kubectl")),
             f"--kubeconfig={self.directory / 'kubeconfig'}",
+            f"--server={self.server or self.proxy}",
             *arguments,
         ]
 
@@ -365,9 +378,9 @@ class World:
 
 
 @contextlib.contextmanager
-def world(directory: Path, cluster: sandbox.Cluster) -> Iterator[World]:
+def world(directory: Path, cluster: sandbox.Cluster, *up_flags: str) -> Iterator[World]:
     """A built world, ended whatever happens."""
-    made = World(directory, cluster)
+    made = World(directory, cluster, up_flags=up_flags)
     try:
         made.build()
         yield made
