@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,7 +21,7 @@ from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpResponse
 from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import ConnectRequest, Message
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import BidiMethod, Method, StatusCode, UnaryMethod
-from tests.doubles.hostile_grpc import DATA, block, data, frame, headers, hostile
+from tests.doubles.hostile_grpc import DATA, HostileGrpc, block, data, frame, headers, hostile
 from tests.doubles.malformed_messages import malformed
 from tests.doubles.running_agentk import until
 from tests.integration.hostile.conftest import bystander, kas_among_hostiles, token_of
@@ -78,6 +79,10 @@ async def _ask(scene, method: Method, agent_id: int, some: list[tuple[str, bytes
     assert not peer.goaways
 
 
+def _was_asked(peer: HostileGrpc, stream_id: int) -> bool:
+    return (DATA, stream_id) in [(said[0], said[2]) for said in peer.frames()[-20:]]
+
+
 @pytest.mark.asyncio
 async def test_every_malformed_word_of_a_tunnel_ends_the_tunnel_alone():
     """While it carries a request, which has its answer then: an error of kas', soon."""
@@ -95,9 +100,7 @@ async def test_every_malformed_word_of_a_tunnel_ends_the_tunnel_alone():
                 )
                 async with asyncio.TaskGroup() as tasks:
                     asking = tasks.create_task(scene.ask(2))
-                    await until(
-                        lambda: (DATA, stream_id) in [(said[0], said[2]) for said in peer.frames()[-20:]]
-                    )
+                    await until(partial(_was_asked, peer, stream_id))
                     header = ConnectRequest(header={}).SerializeToString()
                     peer.say(data(stream_id, header, word, end=True))
                 assert asking.result().status in {200, 502}, what
