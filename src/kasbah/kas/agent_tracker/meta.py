@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kasbah.kas.agent_tracker.tracker import ConnectedAgent
+from kasbah.kas.agent_tracker.tracker import ClusterVersion, ConnectedAgent
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.wire.pb.gitlab.agent.entity.entity_pb2 import AgentMeta
 
@@ -13,6 +13,7 @@ _MAX_CHARACTERS: Final = 256
 
 def connected_agent(agent: AgentInfo, connection_id: int, meta: AgentMeta) -> ConnectedAgent:
     """The pod as it is shown to people."""
+    cluster = meta.kubernetes_version
     return ConnectedAgent(
         agent_id=agent.agent_id,
         project_id=agent.project_id,
@@ -21,7 +22,12 @@ def connected_agent(agent: AgentInfo, connection_id: int, meta: AgentMeta) -> Co
         commit_id=_harmless(meta.commit_id),
         pod_namespace=_harmless(meta.pod_namespace),
         pod_name=_harmless(meta.pod_name),
-        kubernetes_version=_harmless(meta.kubernetes_version.git_version),
+        kubernetes_version=ClusterVersion(
+            major=_harmless(cluster.major),
+            minor=_harmless(cluster.minor),
+            git_version=_harmless(cluster.git_version),
+            platform=_harmless(cluster.platform),
+        ),
     )
 
 

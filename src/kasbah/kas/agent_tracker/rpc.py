@@ -45,7 +45,7 @@ def services(tracker: AgentTracker) -> list[Service[object]]:
 
 
 def _info(agent: ConnectedAgent) -> ConnectedAgentInfo:
-    connected_at = Timestamp()
+    connected_at, cluster = Timestamp(), agent.kubernetes_version
     connected_at.FromNanoseconds(int(agent.connected_at * 1e9))
     return ConnectedAgentInfo(
         agent_id=agent.agent_id,
@@ -57,6 +57,11 @@ def _info(agent: ConnectedAgent) -> ConnectedAgentInfo:
             commit_id=agent.commit_id,
             pod_namespace=agent.pod_namespace,
             pod_name=agent.pod_name,
-            kubernetes_version=KubernetesVersion(git_version=agent.kubernetes_version),
+            kubernetes_version=KubernetesVersion(
+                major=cluster.major,
+                minor=cluster.minor,
+                git_version=cluster.git_version,
+                platform=cluster.platform,
+            ),
         ),
     )

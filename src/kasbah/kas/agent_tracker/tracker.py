@@ -23,6 +23,16 @@ class TrackerUnavailableError(PeerError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterVersion:
+    """What the pod's cluster says at `/version`."""
+
+    major: str = ""
+    minor: str = ""
+    git_version: str = ""
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectedAgent:
     """One pod of one agent."""
 
@@ -34,7 +44,7 @@ class ConnectedAgent:
     commit_id: str = ""
     pod_namespace: str = ""
     pod_name: str = ""
-    kubernetes_version: str = ""
+    kubernetes_version: ClusterVersion = ClusterVersion()
     connected_at: float = 0.0
     """Seconds since 1970 when this pod was first seen; set by the tracker."""
 

@@ -15,10 +15,13 @@ from kasbah.kas.agent_tracker.tracker import (
     FORGET_AFTER_S,
     MAX_PODS_PER_AGENT,
     AgentTracker,
+    ClusterVersion,
     ConnectedAgent,
     TrackerUnavailableError,
 )
 from tests.doubles.redis_server import RedisServer, client_of, running_server
+
+VERSION = ClusterVersion(major="1", minor="36", git_version="v1.36.1", platform="linux/amd64")
 
 
 @dataclass
@@ -62,7 +65,7 @@ def ids(agents: list[ConnectedAgent]) -> list[int]:
 @pytest.mark.asyncio
 async def test_a_pod_is_remembered_as_it_is(tracker: AgentTracker, clock: Clock):
     said = pod(
-        2**63 - 1, version="v1 x", commit_id="c", pod_namespace="ü", pod_name="p", kubernetes_version="v1.36"
+        2**63 - 1, version="v1 x", commit_id="c", pod_namespace="ü", pod_name="p", kubernetes_version=VERSION
     )
     await tracker.register(said)
     [agent] = await tracker.agent_connections(7)
@@ -72,7 +75,7 @@ async def test_a_pod_is_remembered_as_it_is(tracker: AgentTracker, clock: Clock)
         commit_id="c",
         pod_namespace="ü",
         pod_name="p",
-        kubernetes_version="v1.36",
+        kubernetes_version=VERSION,
         connected_at=clock.now,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kasbah.kas.agent_tracker import meta
+from kasbah.kas.agent_tracker.tracker import ClusterVersion
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.wire.pb.gitlab.agent.entity.entity_pb2 import AgentMeta, KubernetesVersion
 
@@ -15,6 +16,8 @@ def test_values_are_short_and_printable():
     assert (agent.version, agent.pod_name, agent.pod_namespace) == ("v1[31m", "p" * 256, "ns")
 
 
-def test_the_kubernetes_version_is_the_one_people_know():
-    said = AgentMeta(kubernetes_version=KubernetesVersion(major="1", minor="36", git_version="v1.36.1"))
-    assert meta.connected_agent(AGENT, 5, said).kubernetes_version == "v1.36.1"
+def test_the_version_of_the_cluster_is_kept_whole_and_as_harmless():
+    said = KubernetesVersion(major="1", minor="36+", git_version="v1.36.1\n", platform="linux/amd64")
+    assert meta.connected_agent(AGENT, 5, AgentMeta(kubernetes_version=said)).kubernetes_version == (
+        ClusterVersion(major="1", minor="36+", git_version="v1.36.1", platform="linux/amd64")
+    )

@@ -6,9 +6,11 @@ import pytest
 
 from kasbah.kas.agent_tracker import rpc
 from kasbah.kas.agent_tracker.memory import InMemoryAgentTracker
-from kasbah.kas.agent_tracker.tracker import ConnectedAgent, TrackerUnavailableError
+from kasbah.kas.agent_tracker.tracker import ClusterVersion, ConnectedAgent, TrackerUnavailableError
 from kasbah.wire.pb.gitlab.agent.agent_tracker.rpc.rpc_pb2 import GetConnectedAgentsRequest
 from kasbah.wire.rpc import RpcError, StatusCode
+
+CLUSTER = ClusterVersion(major="1", minor="33", git_version="v1.33.1", platform="linux/arm64")
 
 pytestmark = pytest.mark.asyncio
 
@@ -27,7 +29,7 @@ async def tracker() -> InMemoryAgentTracker:
                 commit_id="abc",
                 pod_namespace="agents",
                 pod_name=f"agentk-{connection_id}",
-                kubernetes_version="v1.33.1",
+                kubernetes_version=CLUSTER,
             )
         )
     return made
@@ -52,6 +54,8 @@ async def test_a_pod_is_told_whole():
     meta = first.agent_meta
     assert (meta.version, meta.commit_id, meta.pod_namespace) == ("v18.0.0", "abc", "agents")
     assert (meta.pod_name, meta.kubernetes_version.git_version) == ("agentk-1", "v1.33.1")
+    cluster = meta.kubernetes_version
+    assert (cluster.major, cluster.minor, cluster.platform) == ("1", "33", "linux/arm64")
 
 
 async def test_one_of_the_two_must_be_asked_for():
