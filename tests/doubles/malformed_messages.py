@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor
@@ -21,7 +21,7 @@ _VALUES: Final = {0: b"\x01", 1: bytes(8), 2: b"\x02\x08\x01", 3: b"", 5: bytes(
 
 def full(message: Message, depth: int = 4) -> Message:
     """The message with something in every field; of a oneof the last one stays."""
-    for field in message.DESCRIPTOR.fields:
+    for field in _fields(message):
         if not _is_map(field) and (field.message_type is None or depth):
             _fill(message, field, depth)
     return message
@@ -41,6 +41,10 @@ def _fill(message: Message, field: FieldDescriptor, depth: int) -> None:
         setattr(message, field.name, value)
 
 
+def _fields(message: Message | type[Message]) -> list[FieldDescriptor]:
+    return cast("list[FieldDescriptor]", list(message.DESCRIPTOR.fields))
+
+
 def _is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
@@ -48,7 +52,7 @@ def _is_map(field: FieldDescriptor) -> bool:
 def malformed(message_type: type[Message], depth: int = 3) -> dict[str, bytes]:
     """Serialized messages by what is wrong with each, or odd; `depth` messages inside each other, too."""
     found = dict(_of(message_type))
-    for field in message_type.DESCRIPTOR.fields:
+    for field in _fields(message_type):
         if field.message_type is not None and depth > 1:
             inner = message_factory.GetMessageClass(field.message_type)
             for what, said in malformed(inner, depth - 1).items():
@@ -72,7 +76,7 @@ def _of(message_type: type[Message]) -> Iterator[tuple[str, bytes]]:
     yield "groups in groups", _tag(1, 3) * 20_000
     yield "groups of nobody in groups", _tag(18_000, 3) * 20_000
     yield "noise", bytes(range(256))
-    for field in message_type.DESCRIPTOR.fields:
+    for field in _fields(message_type):
         yield from _of_field(message_type, field)
 
 
