@@ -53,7 +53,7 @@ class Goal:
         measured = self.value.show(_number) + unit
         if self.bound is None:
             return self.what, measured, "-", "-"
-        bound = f"{'≥' if self.at_least else '≤'} {self.bound:.3g}{unit}"
+        bound = f"{'≥' if self.at_least else '≤'} {self.bound:.4g}{unit}"
         return self.what, measured, bound, "yes" if self.met else "**no**"
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import goals, nginx, stack, wrk
-from bench.processes import family
+from bench.processes import family, resident_kib
 from bench.results import Report, Spread
 from bench.route import Route
 from sandbox.processes import Processes
 
-_HEADER = ("route", "requests/s", "MB/s", "p50 ms", "p99 ms", "CPU s per 1,000", "errors")
+_HEADER = ("route", "requests/s", "MB/s", "p50 ms", "p99 ms", "CPU s per 1,000", "MiB", "errors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _case(case: Case, routes: list[Route], rounds: int, seconds: int, peer: str 
             taken[route.name].append(_load(case, route, seconds))
     how = f"{rounds} rounds of {seconds} s each, the routes taking turns; median (minimum to maximum)."
     report = Report(title=case.title, how=how, header=_HEADER)
-    report.rows = [_row(name, rows) for name, rows in taken.items()]
+    report.rows = [_row(route, taken[route.name]) for route in routes]
     report.goals = goals.of(taken, case.bounds, peer=peer)
     return report
 
@@ -102,13 +102,14 @@ def _load(case: Case, route: Route, seconds: int) -> wrk.Round:
     )
 
 
-def _row(name: str, rows: list[wrk.Round]) -> list[str]:
+def _row(route: Route, rows: list[wrk.Round]) -> list[str]:
     return [
-        name,
+        route.name,
         Spread.of([r.requests_per_s for r in rows]).show(lambda v: f"{v:,.0f}"),
         Spread.of([r.bytes_per_s / 1e6 for r in rows]).show(lambda v: f"{v:,.0f}"),
         Spread.of([r.p50_ms for r in rows]).show(lambda v: f"{v:.2f}"),
         Spread.of([r.p99_ms for r in rows]).show(lambda v: f"{v:.2f}"),
         Spread.of([r.cpu_s_per_1000 for r in rows]).show(lambda v: f"{v:.3f}"),
+        " + ".join(f"{resident_kib(pid) / 1024:.0f}" for pid in route.pids),
         str(sum(r.errors for r in rows)),
     ]
