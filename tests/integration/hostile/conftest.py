@@ -35,12 +35,21 @@ def token_of(agent_id: int) -> str:
     return f"glagent-{agent_id}"
 
 
+@dataclass
 class Agents(FakeHub):
-    """Any number of agents: the token of each holds its id."""
+    """Any number of agents: the token of each holds its id.
+
+    Attributes:
+        revoked: whose tokens are good no longer.
+    """
+
+    revoked: set[int] = field(default_factory=set)
 
     async def _answer(self, route: str, request: httpx2.Request) -> httpx2.Response:
         said = request.headers.get("authorization", "")
         number = said.removeprefix("Bearer glagent-")
+        if number.isdigit() and int(number) in self.revoked:
+            return json_answer(401, {"message": "401 Unauthorized"})
         if route == "agent_info" and number.isdigit():
             return json_answer(200, agent_info(agent_id=int(number), agent_name=f"agent-{number}"))
         if route == "authorize_proxy_user":
