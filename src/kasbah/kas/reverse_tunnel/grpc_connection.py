@@ -125,6 +125,10 @@ class GrpcAgentConnection(GrpcConnection, asyncio.Protocol):
     def going_away(self) -> None:
         self._owner.draining(self)
 
+    def ending(self) -> None:
+        # Before the first call is lost: what it carried may be tried again, and must not find the next tunnel here.
+        self._owner.draining(self)
+
     def retire(self, reason: str) -> None:
         self._retired = True
         self.engine.go_away(reason)

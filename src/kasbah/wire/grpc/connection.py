@@ -102,6 +102,7 @@ class GrpcConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
+        self.ending()
         self.engine.connection_lost(self.failure or (str(error) if error else "the connection was closed"))
 
     def pause_writing(self) -> None:
@@ -184,7 +185,11 @@ class GrpcConnection:
         if self._receiver is not None:
             self._transport.write(close_frame(close_code, reason, masked=self._masked))
         self._transport.close()
+        self.ending()
         self.engine.connection_lost(reason)
+
+    def ending(self) -> None:
+        """All calls are about to be lost, one after the other; may be said again."""
 
     # -- the engine's owner --------------------------------------------------------------------------------------
 

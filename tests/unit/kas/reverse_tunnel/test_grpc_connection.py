@@ -6,15 +6,34 @@ import asyncio
 
 import pytest
 
+from kasbah.kas.kubernetes_api import grant as grants
 from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection, bearer_token
 from kasbah.kas.reverse_tunnel.refusal import UNAUTHENTICATED
 from kasbah.kit.secrets import Secret
+from kasbah.wire.identity import AsAgent
 from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, REGISTER
+from kasbah.wire.native_tunnel.stream import StreamClass, StreamKind
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_grpc_end import AUTHORIZATION, FarGrpcEnd
 from tests.doubles.tunnel_owner import TunnelOwner
+from tests.doubles.tunnel_pair import RecordingHandler
+
+GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+OPENING = GRANT.envelope_for(upgrade=b"", open_ended=False) + b"GET /version HTTP/1.1\r\n\r\n"
+
+
+class Unlucky(RecordingHandler):
+    """A request that says when it is cut."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        self.told = told
+
+    def reset(self, code: int, message: str) -> None:
+        super().reset(code, message)
+        self.told.append("cut")
 
 
 class Dialogue:
@@ -180,4 +199,26 @@ async def test_who_leaves_is_told_of_once_and_is_nobodys_stranger():
     async with asyncio.TaskGroup() as tasks:
         dialogue = Dialogue(tasks)
         dialogue.connection.connection_lost(None)
-    assert (dialogue.owner.said, dialogue.known) == (["lost"], [True])
+    assert (dialogue.owner.said, dialogue.known) == (["draining", "lost"], [True])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["lost", "closed", "broken off"])
+async def test_nothing_new_comes_while_the_calls_are_lost_one_by_one(how):
+    async with asyncio.TaskGroup() as tasks:
+        dialogue = Dialogue(tasks)
+        dialogue.agent.call(CONNECT.path, KUBERNETES_API_DESCRIPTOR, end=False)
+        await dialogue.talk()
+        said = dialogue.owner.said
+        request = Unlucky(said)
+        dialogue.owner.admitted[0].tunnel.open_stream(
+            StreamKind.KUBERNETES_API, OPENING, request, stream_class=StreamClass.SMALL
+        )
+        said.clear()
+        if how == "lost":
+            dialogue.connection.connection_lost(None)
+        elif how == "closed":
+            dialogue.connection.close("the connection is too old")
+        else:
+            dialogue.connection.data_received(b"nonsense" * 9)
+    assert said[:2] == ["draining", "cut"]
