@@ -1,7 +1,8 @@
 """Makes calls: who makes one awaits its answers.
 
 A call waits until there is something that carries it; a status other than OK, and a carrier that breaks, come out as
-`RpcError`. Answers are read only as fast as the caller takes them: what waits here is what the carrier's window holds.
+`RpcError`. Answers are read only as fast as the caller takes them: what waits here is what the carrier's window holds,
+and of empty ones a bounded number.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from kasbah.wire.rpc import (
+    MAX_WAITING_MESSAGES,
     Call,
     CallHandler,
     Metadata,
@@ -133,6 +135,10 @@ class _Answers(Generic[Resp]):
             self._call.fail(StatusCode.CANCELLED)
 
     def message_received(self, message: bytes) -> None:
+        if len(self._messages) >= MAX_WAITING_MESSAGES:
+            self.cancel()
+            self.failed(StatusCode.RESOURCE_EXHAUSTED, f"over {MAX_WAITING_MESSAGES} answers wait to be read")
+            return
         self._messages.append(message)
         self._changed.set()
 

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from kasbah.errors import Bug, KasbahError
 from kasbah.wire.rpc import (
     MAX_MESSAGE_BYTES,
+    MAX_WAITING_MESSAGES,
     NOBODY,
     BidiMethod,
     Call,
@@ -33,8 +34,6 @@ from kasbah.wire.rpc import (
 _log = structlog.get_logger()
 MAX_REQUEST_BYTES: Final = 64 * 1024
 """What is asked is short where there is one request; the answers may be long."""
-MAX_WAITING_REQUESTS: Final = 16 * 1024
-"""Of one call with many: the carrier counts bytes, and an empty request has none."""
 _MAX_PATH_SHOWN: Final = 256
 
 C = TypeVar("C")
@@ -251,7 +250,7 @@ class _BidiCall(OpenCall[C]):
 
     def message_received(self, message: bytes) -> None:
         if not self._requests.add(message):
-            self.cut(StatusCode.RESOURCE_EXHAUSTED, f"over {MAX_WAITING_REQUESTS} requests wait to be read")
+            self.cut(StatusCode.RESOURCE_EXHAUSTED, f"over {MAX_WAITING_MESSAGES} requests wait to be read")
 
     def ended(self) -> None:
         self._requests.end()
@@ -269,7 +268,7 @@ class _Requests:
 
     def add(self, message: bytes) -> bool:
         """Whether there was room."""
-        if len(self._messages) >= MAX_WAITING_REQUESTS:
+        if len(self._messages) >= MAX_WAITING_MESSAGES:
             return False
         self._messages.append(message)
         self._changed.set()

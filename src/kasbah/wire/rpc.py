@@ -20,6 +20,8 @@ from kasbah.errors import PeerError
 _PREFIX = struct.Struct("!BI")
 PREFIX_SIZE = _PREFIX.size
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_WAITING_MESSAGES = 16 * 1024
+"""Of one call that wait to be read: carriers count bytes, and an empty message has none."""
 RESET_CODE_BASE = 1000
 """On the native tunnel a status other than OK ends the stream with this much added to make a reset code."""
 

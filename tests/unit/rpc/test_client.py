@@ -13,7 +13,14 @@ from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
 from kasbah.wire.native_tunnel.calls import open_call
 from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW
 from kasbah.wire.native_tunnel.stream import ResetCode
-from kasbah.wire.rpc import Call, CallHandler, RpcError, StatusCode, encode_message
+from kasbah.wire.rpc import (
+    MAX_WAITING_MESSAGES,
+    Call,
+    CallHandler,
+    RpcError,
+    StatusCode,
+    encode_message,
+)
 from tests.doubles.recording_call import RecordingCall
 from tests.doubles.tunnel_pair import TunnelPair
 
@@ -139,6 +146,24 @@ async def test_a_stream_is_read_only_as_fast_as_it_is_taken():
     assert connection.call.taken == [4]
     assert [response.commit_id async for response in responses] == ["c2"]
     assert connection.call.failed_with is None
+
+
+@pytest.mark.asyncio
+async def test_empty_answers_that_nobody_takes_are_bounded():
+    connection = Connection()
+    responses = connection.client.server_stream(GET_CONFIGURATION, GET_CONFIGURATION.request())
+    first = asyncio.ensure_future(anext(responses))  # noqa: TID251 - awaited below
+    await asyncio.sleep(0)
+    for _ in range(MAX_WAITING_MESSAGES):
+        connection.handler.message_received(b"")
+    assert connection.call.failed_with is None
+    connection.handler.message_received(b"")
+    assert connection.call.failed_with == (StatusCode.CANCELLED, "")
+    await first
+    with pytest.raises(RpcError, match="answers wait to be read") as caught:
+        async for _ in responses:
+            pass
+    assert caught.value.code is StatusCode.RESOURCE_EXHAUSTED
 
 
 class Calls:

@@ -11,13 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from kasbah.errors import Bug, PeerError
-from kasbah.rpc.server import MAX_REQUEST_BYTES, MAX_WAITING_REQUESTS, CallServer, Service
+from kasbah.rpc.server import MAX_REQUEST_BYTES, CallServer, Service
 from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
 from kasbah.wire.native_tunnel.calls import answer_call, open_call
 from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW
 from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.rpc import (
     MAX_MESSAGE_BYTES,
+    MAX_WAITING_MESSAGES,
     NOBODY,
     BidiMethod,
     CallHandler,
@@ -229,7 +230,7 @@ async def test_empty_requests_that_wait_are_counted():
         await asyncio.Event().wait()
 
     async with Answering((ECHO, read_one)) as it:
-        await it.ask(*[b""] * (MAX_WAITING_REQUESTS + 1), end=False)
+        await it.ask(*[b""] * (MAX_WAITING_MESSAGES + 1), end=False)
         assert it.call.failed_with is not None
         assert it.call.failed_with[0] is StatusCode.RESOURCE_EXHAUSTED
 
