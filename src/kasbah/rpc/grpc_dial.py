@@ -1,7 +1,7 @@
 """Dials a gRPC server when somebody wants to call it, and keeps the one connection as long as it is good.
 
-A connection that is lost, or whose server asked us to go, is replaced at the next call; nothing is dialled ahead. What
-every call carries (a token, say) is asked for anew for each.
+A connection that is lost or full, or whose server asked us to go, is replaced at the next call, and looked after until
+its last call is over; nothing is dialled ahead. What every call carries (a token, say) is asked for anew for each.
 """
 
 from __future__ import annotations
@@ -84,19 +84,21 @@ class GrpcDial:
         self._user_agent = user_agent
         self._limits = limits
         self._connection: _Connection | None = None
+        self._open: set[_Connection] = set()
+        """With those that were replaced and still carry calls."""
         self._dialling = asyncio.Lock()
 
     async def run(self) -> None:
-        """Watch over the connection until cancelled; then close it."""
+        """Watch over the connections until cancelled; then close them."""
         loop = asyncio.get_running_loop()
         try:
             while True:
                 await asyncio.sleep(_TICK_S)
-                if self._connection is not None:
-                    self._connection.tick(loop.time())
+                for connection in list(self._open):
+                    connection.tick(loop.time())
         finally:
-            if self._connection is not None:
-                self._connection.close("shutting down")
+            for connection in list(self._open):
+                connection.close("shutting down")
 
     async def caller(self) -> Caller:
         """The connection, dialled when there is none; how long that may take is the caller's business.
@@ -107,6 +109,8 @@ class GrpcDial:
         async with self._dialling:  # who comes meanwhile wants the same connection, and waits for it
             connection = self._connection
             if connection is None or not connection.engine.can_open:
+                if connection is not None:
+                    connection.engine.go_away("replaced")
                 connection = self._connection = await self._dial()
             return _Carrier(connection, self.metadata)
 
@@ -114,7 +118,7 @@ class GrpcDial:
         address = self._address
         try:
             _, dialled = await asyncio.get_running_loop().create_connection(
-                lambda: _Dialled(address, self._user_agent, self._limits),
+                lambda: _Dialled(self._open, address, self._user_agent, self._limits),
                 address.host,
                 address.port,
                 ssl=self._context,
@@ -131,8 +135,10 @@ class _Dialled(asyncio.Protocol):
 
     connection: _Connection
 
-    def __init__(self, address: GrpcAddress, user_agent: str, limits: GrpcLimits | None) -> None:
-        self._make = (address, user_agent, limits)
+    def __init__(
+        self, among: set[_Connection], address: GrpcAddress, user_agent: str, limits: GrpcLimits | None
+    ) -> None:
+        self._make = (among, address, user_agent, limits)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         made = self.connection = _Connection(cast("asyncio.Transport", transport), *self._make)
@@ -140,8 +146,15 @@ class _Dialled(asyncio.Protocol):
 
 
 class _Connection(GrpcConnection, asyncio.Protocol):
+    """One of the dial's connections, `among` them as long as its socket lives."""
+
     def __init__(
-        self, transport: asyncio.Transport, address: GrpcAddress, user_agent: str, limits: GrpcLimits | None
+        self,
+        transport: asyncio.Transport,
+        among: set[_Connection],
+        address: GrpcAddress,
+        user_agent: str,
+        limits: GrpcLimits | None,
     ) -> None:
         super().__init__(
             GrpcRole.CLIENT,
@@ -153,6 +166,12 @@ class _Connection(GrpcConnection, asyncio.Protocol):
             user_agent=user_agent,
             limits=limits,
         )
+        self._among = among
+        among.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._among.discard(self)
+        super().connection_lost(error)
 
     def going_away(self) -> None:
         """The engine opens no more calls; that is how it is noticed."""
