@@ -79,6 +79,12 @@ def figures(scene: Scene) -> dict[str, object]:
     }
 
 
+def as_before(after: dict[str, object], before: dict[str, object]) -> bool:
+    """The same, and no more descriptors: what the tests before had open may be closed meanwhile."""
+    fewer = int(str(after["descriptors"])) <= int(str(before["descriptors"]))
+    return fewer and after | {"descriptors": 0} == before | {"descriptors": 0}
+
+
 def tunnels(count: int, agent_id: int, first: int) -> tuple[bytes, bytes]:
     """So many opened, and so many dropped."""
     called = block(CONNECT.path, token_of(agent_id))
@@ -150,7 +156,7 @@ async def test_connections_that_come_and_go_leave_nothing(certificates, face: Fa
         await until(lambda: scene.connections == scene.strangers == 0)
         before, mib = figures(scene), resident_mib()
         await asyncio.to_thread(come_and_go, CONNECTIONS)
-        await until(lambda: figures(scene) == before)
+        await until(lambda: as_before(figures(scene), before))
         told(f"{CONNECTIONS} connections, {face}: {mib:.0f} -> {resident_mib():.0f} MiB")
 
 
