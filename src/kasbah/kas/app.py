@@ -1,7 +1,7 @@
 """Composes kas; the only file that knows all of its features.
 
-Parts start in the order in which they need each other and stop in the opposite one: first no new connections while
-running requests finish, then the tunnels, then the rest.
+Parts start in the order in which they need each other and stop in the opposite one: first no new requests; when all
+that were let in have found their tunnel, no new tunnels; when what runs has finished, the rest.
 """
 
 from __future__ import annotations
@@ -204,12 +204,17 @@ class Kas:
             async with asyncio.TaskGroup() as tasks:
                 if self._private_api is not None:
                     self._private_api.drain()
-                tasks.create_task(self._tunnels.drain())
                 if self._internal_api is not None:
                     tasks.create_task(self._internal_api.drain())
                 for server in self._servers:
                     if server is not self._probes:  # operators watch until the end
                         tasks.create_task(server.drain())
+                tasks.create_task(self._drain_tunnels())
+
+    async def _drain_tunnels(self) -> None:
+        """Only when nobody wants one any more: who was let in before we were stopped is served."""
+        await self._proxy.sent()
+        await self._tunnels.drain()
 
     def _why_not_ready(self) -> str:
         if self._stopping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,8 +17,10 @@ from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.observability.probes import Probes
 from kasbah.kit.listening import Address, bound
 from kasbah.kit.secrets import Secret
+from kasbah.wire.native_tunnel.stream import StreamClass, StreamHandler, StreamKind
 from tests.doubles.fake_hub import SECRET, FakeHub
 from tests.doubles.fake_transport import FakeTransport
+from tests.doubles.loopback_agent import LoopbackStream, until
 
 WEBSOCKET = (
     b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -28,6 +31,22 @@ WEBSOCKET = (
 async def application(scope, receive, send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
     await send({"type": "http.response.body", "body": b"hello"})
+
+
+class Tunnel:
+    """An `AgentTunnel` that takes everything."""
+
+    can_open = True
+    stream_count = 0
+
+    def __init__(self) -> None:
+        self.streams: list[LoopbackStream] = []
+
+    def open_stream(
+        self, kind: StreamKind, opening: bytes, handler: StreamHandler, *, stream_class: StreamClass
+    ) -> LoopbackStream:
+        self.streams.append(LoopbackStream(1, opening, stream_class, handler))
+        return self.streams[-1]
 
 
 @asynccontextmanager
@@ -100,20 +119,40 @@ async def test_it_is_ready_once_every_address_is_bound():
 async def test_when_stopped_it_refuses_agents_and_returns():
     async with running() as (kas, stop):
         stop.set()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert kas._tunnels._draining
+        await until(lambda: kas._tunnels._draining)
     assert (await ask(kas._servers[0], b"/")).startswith(b"HTTP/1.1 503 ")
 
 
 @pytest.mark.asyncio
-async def test_when_stopped_it_is_not_ready_first_and_still_accepts():
-    async with running(listen_grace_s=0.05) as (kas, stop):
+async def test_when_stopped_who_was_let_in_still_finds_a_tunnel():
+    async with running() as (kas, stop):
+        server, connection, transport = kas._servers[2], Connection(kas._servers[2]), FakeTransport()
+        connection.connection_made(transport)
+        request = b"GET /-/kubernetes-agent/k8s-proxy/version HTTP/1.1\r\nHost: kas\r\n%b\r\n"
+        connection.data_received(request % b"Authorization: Bearer pat:7:t\r\n")
         stop.set()
-        await asyncio.sleep(0.01)
+        await until(lambda: server._draining)
+        await until(lambda: 7 in kas._tunnels._registry._waiters)  # it was granted, and is in line
+        assert not kas._tunnels._draining
+        tunnel = Tunnel()
+        kas._tunnels._registry.add(7, tunnel)
+        await until(lambda: kas._tunnels._draining)
+        tunnel.streams[0].answer(b"served")
+        connection.flush()
+        assert transport.written.endswith(b"served")
+        connection.connection_lost(None)
+
+
+@pytest.mark.asyncio
+async def test_when_stopped_it_is_not_ready_first_and_still_accepts(monkeypatch: pytest.MonkeyPatch):
+    loop = asyncio.get_running_loop()
+    async with running(listen_grace_s=3600) as (kas, stop):
+        stop.set()
+        await until(lambda: kas._stopping)
         assert (await ask(kas._servers[3], b"/readiness")).endswith(b"stopping")
         assert (await ask(kas._servers[0], b"/")).endswith(b"hello")
-        await asyncio.sleep(0.08)
+        monkeypatch.setattr(loop, "time", lambda: time.monotonic() + 3700)
+        await until(lambda: kas._tunnels._draining)
         assert (await ask(kas._servers[0], b"/")).startswith(b"HTTP/1.1 503 ")
         assert (await ask(kas._servers[3], b"/liveness")).startswith(b"HTTP/1.1 200 ")
 

@@ -70,6 +70,8 @@ class ExchangeOwner(Protocol):
     underway: Underway
     tunnels: Tunnels
     usage: Usage
+    seeking: set[ProxyExchange]
+    """Those who have no stream yet, because something must be waited for."""
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run this in the proxy's TaskGroup; it must not raise."""
@@ -122,6 +124,7 @@ class ProxyExchange:
         self._cors = cors
         decision = self._owner.authorizer.find(self._request.credential)
         if decision is None:
+            self._owner.seeking.add(self)
             self._owner.spawn(self._guarded(self._authorize()))
         elif isinstance(decision, Grant):
             self._granted(decision)
@@ -310,10 +313,12 @@ class ProxyExchange:
         if not self._waiting:  # in line for the first time: who was asked in vain has no new time
             self._waiting = True
             self._client.set_deadline(self._owner.settings.agent_wait_s)
+        self._owner.seeking.add(self)
         self._owner.tunnels.wait(granted.agent_id, self)
 
     def _opened(self, stream: Stream) -> None:
         self._stream = stream
+        self._owner.seeking.discard(self)
         if not self.open_ended or self._request.upgrade:
             self._client.set_deadline(self._owner.settings.head_timeout_s + 1)
         elif self._waiting:
@@ -368,6 +373,7 @@ class ProxyExchange:
         if self._over:
             return
         self._over = True
+        self._owner.seeking.discard(self)
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.reset(code, message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Final
 
 from kasbah.kas.http_server.clock import CoarseClock
@@ -24,6 +25,7 @@ from kasbah.wire.request_policy import RefusedRequestError
 from kasbah.wire.response_policy import SECURITY_HEADERS
 
 _NOBODY: Final = NullExchange()
+_LOOK_S: Final = 0.02
 _METHODS = b"GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH"  # GitLab's list
 
 
@@ -47,6 +49,7 @@ class KubernetesApiProxy:
         self.underway = Underway(self.settings)
         self.tunnels = tunnels
         self.usage = usage
+        self.seeking: set[ProxyExchange] = set()
         self._prefix = prefix
         self._prefix_bytes = len(prefix) - 1  # Kubernetes' path keeps the slash
         self._origin = self.settings.external_origin.encode()
@@ -65,6 +68,13 @@ class KubernetesApiProxy:
                 await asyncio.Event().wait()
             finally:
                 self._group = None
+
+    async def sent(self) -> None:
+        """Wait until every request that was let in is on its way to its agent or answered, as long as that may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.authorization_timeout_s + self.settings.agent_wait_s):
+                while self.seeking:  # noqa: ASYNC110 - looking now and then costs the requests nothing
+                    await asyncio.sleep(_LOOK_S)
 
     def exchange(self, head: RequestHead, client: Client) -> Exchange:
         """Answer this request."""

@@ -68,6 +68,7 @@ class Scene:
         self.underway = Underway(self.settings)
         self.tunnels = LoopbackAgent()
         self.usage = UsageCounters()
+        self.seeking: set[ProxyExchange] = set()
         self.spawned: list[Coroutine[object, object, None]] = []
         self.client = RecordingClient()
         prepare(self.tunnels)

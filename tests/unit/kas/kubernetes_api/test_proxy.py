@@ -11,7 +11,7 @@ from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1
-from tests.doubles.loopback_agent import LoopbackAgent
+from tests.doubles.loopback_agent import LoopbackAgent, until
 from tests.doubles.people import People
 from tests.doubles.recording_exchange import RecordingClient
 
@@ -59,6 +59,34 @@ async def test_a_request_below_the_prefix_reaches_the_agent_without_it():
         assert agent.streams[0].request_head.startswith(b"GET /version HTTP/1.1\r\n")
         agent.streams[0].answer()
         assert client.status == 200
+
+
+@pytest.mark.asyncio
+async def test_all_are_sent_when_nobody_waits_for_a_grant_or_a_tunnel_any_more():
+    async with running() as (proxy, agent), asyncio.TaskGroup() as tasks:
+        agent.connected = False
+        ask(proxy, b"GET /k8s/version", TOKEN)
+        refused = ask(proxy, b"GET /k8s/version", b"Authorization: Bearer pat:7:bad")
+        sent = tasks.create_task(proxy.sent())
+        await until(lambda: bool(refused.status and agent.waiting))
+        await settle()
+        assert not sent.done()
+        agent.connect()
+        await sent
+        assert len(agent.streams) == 1
+
+
+@pytest.mark.asyncio
+async def test_who_has_gone_or_never_finds_a_tunnel_holds_nobody_up():
+    async with running() as (proxy, agent):
+        agent.connected = False
+        ask(proxy, b"GET /k8s/version", TOKEN)
+        (exchange,) = proxy.seeking
+        exchange.client_gone()
+        await proxy.sent()
+        proxy.settings = KubernetesApiSettings(authorization_timeout_s=0, agent_wait_s=0)
+        ask(proxy, b"GET /k8s/version", TOKEN)
+        await proxy.sent()
 
 
 @pytest.mark.asyncio
