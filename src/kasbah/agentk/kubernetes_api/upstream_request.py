@@ -45,6 +45,8 @@ _FORBIDDEN: Final = frozenset(
 )
 _FORBIDDEN_FAMILIES: Final = (b"impersonate-", b"x-remote-", b"proxy-")
 _UPGRADES: Final = frozenset({"websocket", "SPDY/3.1"})
+_NOT_EXCHANGES: Final = frozenset({b"CONNECT", b"TRACE"})
+"""After the first a connection is no HTTP any more, and it goes back to the others; the second tells what agentk adds."""
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
@@ -111,6 +113,10 @@ class RequestBuilder:
         first, *lines = head[:-4].split(b"\r\n")
         if (match := _REQUEST_LINE.fullmatch(first)) is None:
             raise _broken("its request line is malformed")
+        if match[1] in _NOT_EXCHANGES:
+            raise RefusedRequestError(
+                ResetCode.FORBIDDEN, f"a request from kas may not have the method {match[1].decode()}"
+            )
         body = _check_headers(lines)
         if envelope.upgrade and envelope.upgrade not in _UPGRADES:
             raise _broken("it asks for an unknown upgrade")

@@ -95,6 +95,11 @@ def test_head_has_no_body_in_its_answer_and_deadlines_are_seconds():
     assert made.deadline_s == 1.5
 
 
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE"])
+def test_methods_that_are_no_exchanges_are_forbidden(method: str):
+    assert refusal(f"{method} /api HTTP/1.1").code is ResetCode.FORBIDDEN
+
+
 @pytest.mark.parametrize(
     "line",
     [
