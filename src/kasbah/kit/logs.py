@@ -35,6 +35,16 @@ def _scrub_values(_logger: object, _method: str, event: MutableMapping[str, Any]
     return event
 
 
+def _show_controls(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """What strangers say must not steer the terminal; JSON escapes by itself."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and key != "exception":
+            event[key] = repr(value)[1:-1]
+    return event
+
+
 def configure(level: Level = "info", *, json_lines: bool | None = None) -> None:
     """Set the process' logging up, once, from a program's entry point.
 
@@ -44,8 +54,10 @@ def configure(level: Level = "info", *, json_lines: bool | None = None) -> None:
     """
     if json_lines is None:
         json_lines = not sys.stderr.isatty()
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer(colors=True)
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
+        if json_lines
+        else [_show_controls, structlog.dev.ConsoleRenderer(colors=True)]
     )
     structlog.configure(
         processors=[
@@ -54,7 +66,7 @@ def configure(level: Level = "info", *, json_lines: bool | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _scrub_values,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

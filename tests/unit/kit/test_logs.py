@@ -40,3 +40,13 @@ def test_credentials_are_masked_in_text_and_in_errors():
 def test_a_value_of_a_megabyte_is_cut():
     (line,) = logged("info", text="x" * 1_000_000)
     assert len(str(line["text"])) == 8192
+
+
+def test_at_a_terminal_nobody_elses_words_steer_it():
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        logs.configure("info", json_lines=False)
+        structlog.get_logger().info("call failed", error="\x1b[2Jgone\r\nand more")
+    structlog.reset_defaults()
+    assert "\\x1b[2Jgone\\r\\nand" in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1
