@@ -46,7 +46,8 @@ def test_at_a_terminal_nobody_elses_words_steer_it():
     stream = io.StringIO()
     with redirect_stderr(stream):
         logs.configure("info", json_lines=False)
-        structlog.get_logger().info("call failed", error="\x1b[2Jgone\r\nand more")
+        structlog.get_logger().info("call failed", error="\x1b[2Jgone\r\nand-more")
     structlog.reset_defaults()
-    assert "\\x1b[2Jgone\\r\\nand" in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
+    assert "x1b[2Jgone" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
