@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from tests.doubles.hostile_grpc import (
     hostile,
 )
 from tests.doubles.running_agentk import until
-from tests.integration.hostile.conftest import Scene, bystander, kas_among_hostiles, token_of
+from tests.integration.hostile.conftest import QUICK, Scene, bystander, kas_among_hostiles, token_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(600)]
 
@@ -162,8 +163,8 @@ async def test_connections_that_come_and_go_leave_nothing(certificates, face: Fa
 
 async def test_what_strangers_hold_is_bounded():
     """Each connection says as much as it may before its token was looked up, and no answer comes."""
-    forever = asyncio.Event()
-    async with kas_among_hostiles() as scene:
+    forever, patient = asyncio.Event(), replace(QUICK, greeting_timeout_s=30)
+    async with kas_among_hostiles(settings=patient) as scene:
 
         async def never(*_: object) -> None:
             await forever.wait()
