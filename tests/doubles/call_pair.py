@@ -44,8 +44,11 @@ class PairedEnd:
 
     def fail(self, code: StatusCode, message: str = "") -> None:
         if not self.over:
-            self.over = True
             self.queue.clear()
+            if code is StatusCode.OK:
+                self.end()
+                return
+            self.over = True
             self.queue.append(("fail", message.encode(), code))
 
     def consumed(self, size: int) -> None:

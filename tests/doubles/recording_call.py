@@ -33,7 +33,9 @@ class RecordingCall:
         self.ended = self.ended or not self.is_over
 
     def fail(self, code: StatusCode, message: str = "") -> None:
-        if not self.is_over:
+        if code is StatusCode.OK:
+            self.end()
+        elif not self.is_over:
             self.failed_with = (code, message)
 
     def consumed(self, size: int) -> None:

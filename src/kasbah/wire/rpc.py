@@ -99,7 +99,10 @@ class Call(Protocol):
         """We have said all. The caller may still hear; when the answerer ends, the call is over with status OK."""
 
     def fail(self, code: StatusCode, message: str = "") -> None:
-        """End the call at once, queued messages dropped: the answerer with this status, the caller by giving up."""
+        """End the call at once, queued messages dropped: the answerer with this status, the caller by giving up.
+
+        OK only of an answerer over gRPC, whose caller has said all and reads no more.
+        """
 
     def consumed(self, size: int) -> None:
         """One received message, of that many bytes, has left this room: as much more may come. Said of each message."""

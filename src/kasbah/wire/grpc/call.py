@@ -135,8 +135,10 @@ class GrpcCall:
                 self._owner.stand_in_line(self)
 
     def fail(self, code: StatusCode, message: str = "") -> None:
-        """End the call at once; no callback follows."""
+        """End the call at once; no callback follows. In the middle of a message it cannot end well, and is cancelled."""
         if self._handler is not None:
+            if code is StatusCode.OK and self._queue and isinstance(self._queue[0], memoryview):
+                code, message = StatusCode.CANCELLED, "the rest is of no use any more"
             self._owner.close(self, code, message)
 
     def consumed(self, size: int) -> None:

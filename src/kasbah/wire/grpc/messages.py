@@ -20,8 +20,8 @@ LARGE_INFLATED: Final = 64 * 1024
 """What of a message beyond that comes out of a decompressor is counted: a thousandth of it has arrived, perhaps."""
 
 
-def frame_message(message: bytes, *, gzip: bool) -> list[bytes]:
-    """The message with its prefix, in pieces; compressed when that is agreed and makes it shorter."""
+def frame_message(message: bytes, *, gzip: bool) -> list[bytes | memoryview]:
+    """The message with its prefix, in pieces, the first of them bytes; compressed when that is agreed and makes it shorter."""
     flag = 0
     if gzip and len(message) >= COMPRESS_FROM:
         compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP_FORMAT)
@@ -29,7 +29,7 @@ def frame_message(message: bytes, *, gzip: bool) -> list[bytes]:
         if len(compressed) < len(message):
             message, flag = compressed, 1
     prefix = PREFIX.pack(flag, len(message))
-    return [prefix + message] if len(message) < _JOIN_BELOW else [prefix, message]
+    return [prefix + message] if len(message) < _JOIN_BELOW else [prefix, memoryview(message)]
 
 
 class MessageAssembler:

@@ -44,7 +44,18 @@ class AgentEndOwner(Protocol):
 class AgentEnd:
     """Handler of the call `Connect`, and the call that it carries."""
 
-    __slots__ = ("_answered", "_call", "_debt", "_handler", "_head_said", "_over", "_owner", "_used", "_walk")
+    __slots__ = (
+        "_answered",
+        "_call",
+        "_carried",
+        "_debt",
+        "_handler",
+        "_head_said",
+        "_over",
+        "_owner",
+        "_used",
+        "_walk",
+    )
 
     _call: Call  # there from `start` on
 
@@ -58,6 +69,8 @@ class AgentEnd:
         self._over = False
         self._debt = 0
         """Bytes of the messages' wrapping that are owed to `Call.consumed`."""
+        self._carried = 0
+        """Bytes of messages that the handler got and has not consumed, with their wrapping."""
 
     # -- for whoever keeps it ------------------------------------------------------------------------------------
 
@@ -89,16 +102,18 @@ class AgentEnd:
     def fail(self, code: StatusCode, message: str = "") -> None:
         if self._answered or self._over:
             return
-        if self._head_said:
-            self._call.send(_TRAILER)
+        self._say_head()  # GitLab's kas passes no error on that comes without them
+        self._call.send(_TRAILER)
         text = message.encode("utf-8", "replace").decode()
         error = TunnelError(status=Status(code=int(code), message=text))
         self._call.send(ConnectRequest(error=error).SerializeToString())
         self._say_all()
 
     def consumed(self, size: int) -> None:
-        debt, self._debt = self._debt, 0
-        self._call.consumed(size + debt)
+        if not self._answered:  # then it was said already
+            debt, self._debt = self._debt, 0
+            self._carried -= size + debt
+            self._call.consumed(size + debt)
 
     # -- the call `Connect` --------------------------------------------------------------------------------------
 
@@ -152,6 +167,7 @@ class AgentEnd:
     def _carry(self, size: int, data: bytes) -> None:
         if data and self._handler is not NOBODY:
             self._debt += size - len(data)
+            self._carried += size
         else:  # empty, or answered already and of no use
             self._call.consumed(size)
         self._handler.message_received(data)
@@ -167,6 +183,8 @@ class AgentEnd:
         self._answered = True
         self._handler = NOBODY
         self._call.end()
+        if self._carried:  # whoever has answered may have lost interest in it, and kas may have more to say
+            self._call.consumed(self._carried)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ class KasEnd:
             self._broken(error)
             return
         handler, self._handler = self._handler, NOBODY
-        self._call.end()
+        self._call.fail(StatusCode.OK)  # with what of an upload still waits: nobody would count it any more
         handler.ended()
         self._finish()
 

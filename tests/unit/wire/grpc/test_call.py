@@ -206,6 +206,28 @@ def test_over_it_says_and_takes_nothing_more():
     assert (connection.lines, connection.held, connection.closed) == (0, [0, 0], None)
 
 
+@pytest.mark.parametrize(
+    ("size", "sent", "code"),
+    [
+        (100, 0, StatusCode.OK),
+        (100, 105, StatusCode.OK),
+        (100, 50, StatusCode.CANCELLED),
+        (100_000, 5, StatusCode.CANCELLED),
+        (100_000, 50_000, StatusCode.CANCELLED),
+    ],
+)
+def test_an_answer_that_ends_at_once_ends_well_between_two_messages_only(
+    size: int, sent: int, code: StatusCode
+):
+    connection, call, _ = begin()
+    call.send(bytes(size))
+    call.send(b"the next")
+    call.cut([], sent)
+    call.fail(StatusCode.OK)
+    assert connection.closed is not None
+    assert (connection.closed[0], call.queued) == (code, 0)
+
+
 def test_failing_within_a_callback_stops_the_delivery():
     connection, call, _ = begin()
 

@@ -101,15 +101,13 @@ def test_an_empty_answer_has_both_too():
     assert scene.arms == ["header", "trailer"]
 
 
-@pytest.mark.parametrize(
-    ("spoken", "arms"), [(False, ["error"]), (True, ["header", "message", "trailer", "error"])]
-)
-def test_an_error_comes_at_once_or_behind_the_trailer(spoken: bool, arms: list[str]):
+@pytest.mark.parametrize("said", [[], [b"one"]])
+def test_an_error_always_comes_behind_header_and_trailer(said: list[bytes]):
     scene = Scene(used=True)
-    if spoken:
-        scene.answerer.call.send(b"one")
+    for message in said:
+        scene.answerer.call.send(message)
     scene.answerer.call.fail(StatusCode.NOT_FOUND, "no such\udcff thing")
-    assert scene.arms == arms
+    assert scene.arms == ["header", *("message" for _ in said), "trailer", "error"]
     status = ConnectRequest.FromString(scene.call.sent[-1]).error.status
     assert (status.code, status.message) == (StatusCode.NOT_FOUND, "no such? thing")
     assert scene.call.ended
@@ -119,7 +117,7 @@ def test_a_call_that_is_refused_as_it_comes_is_over():
     scene = Scene()
     scene.refuse_with = StatusCode.UNIMPLEMENTED
     scene.hear(INFO, MESSAGE, CLOSE)
-    assert scene.arms == ["descriptor", "error"]
+    assert scene.arms == ["descriptor", "header", "trailer", "error"]
     assert scene.answerer.said == []
 
 
@@ -140,6 +138,19 @@ def test_what_the_caller_says_to_an_answered_call_is_dropped_and_opens_the_windo
     scene.hear(MESSAGE, CLOSE)
     assert scene.answerer.said == []
     assert sum(scene.call.taken) == len(MESSAGE) + len(CLOSE)
+
+
+def test_an_answer_opens_the_window_for_what_its_handler_leaves_lying():
+    scene = Scene(used=True)
+    scene.answerer.slow = True
+    scene.call.taken.clear()
+    scene.hear(MESSAGE, MESSAGE, MESSAGE)
+    call = scene.answerer.call
+    call.consumed(len(b"question"))
+    assert sum(scene.call.taken) < 3 * len(MESSAGE)
+    call.end()
+    call.consumed(2 * len(b"question"))
+    assert sum(scene.call.taken) == 3 * len(MESSAGE)
 
 
 def test_a_tunnel_that_ends_idle_was_not_used():
@@ -263,6 +274,18 @@ def test_a_call_goes_through_both_ends_and_back():
     pair.answerer.call.end()
     pair.calls.pump()
     assert pair.caller.said == [("message", b"answer"), ("ended", None)]
+    assert pair.over == [(StatusCode.OK, "", True)]
+
+
+def test_an_upload_that_is_not_read_does_not_outlive_the_answer():
+    pair = Pair()
+    call = pair.begin()
+    pair.calls.caller.owed = WINDOW
+    call.send(b"x" * WINDOW)
+    pair.answerer.call.end()
+    pair.calls.pump()
+    assert pair.caller.said == [("ended", None)]
+    assert [kind for kind, *_ in pair.calls.answerer.queue] == []
     assert pair.over == [(StatusCode.OK, "", True)]
 
 
