@@ -22,6 +22,8 @@ from kasbah.wire.methods import KUBERNETES_API_MAKE_REQUEST
 from kasbah.wire.rpc import NOBODY, Call, CallHandler, Metadata, RpcError, StatusCode
 
 _DRAINING: Final = "agentk stops"
+_KAS_ENDS_IDLE_S: Final = 2.0
+"""So long after our GOAWAY whoever is in between has not passed it on, or kas is GitLab's, which does not look at it."""
 _FOR_MODULES: Final = 8
 """Calls of one connection that are never used for tunnels."""
 _NO_AGENT_ID: Final = 0
@@ -84,6 +86,7 @@ class GrpcKasConnection(GrpcConnection, KasConnection):
         self._kas = kas
         self._acceptor = acceptor
         self._answered = False
+        self._abandon_at = float("inf")
         self.state = ConnectionState()
         self.pool = TunnelPool(self._open_tunnel, self._serve, elsewhere=tunnels_elsewhere, random=chance)
 
@@ -103,12 +106,15 @@ class GrpcKasConnection(GrpcConnection, KasConnection):
 
     def drain(self) -> None:
         self.state.leaving.set()
-        self.pool.stop(abandon_idle=_DRAINING)
+        self.pool.stop()
         self.engine.go_away(_DRAINING)
+        self._abandon_at = self._time() + _KAS_ENDS_IDLE_S
 
     def tick(self, now: float) -> None:
         super().tick(now)
         self.pool.tick(now)
+        if now >= self._abandon_at:
+            self.pool.abandon_idle(_DRAINING)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -2,8 +2,8 @@
 
 GitLab's rules, which kas counts on: two idle at least; ten more when a call leaves fewer; 500 in all; what is used up
 is replaced; a tunnel that kas ended unused is not replaced when there are more than two and nothing came for a minute.
-We never end an idle one while the agent runs: kas may be handing it out in that very moment. Knows no asyncio and no
-clock: `tick` tells the time, to the second.
+We never end an idle one while kas may be handing it out in that very moment: a kas that was told that we go ends them.
+Knows no asyncio and no clock: `tick` tells the time, to the second.
 """
 
 from __future__ import annotations
@@ -105,12 +105,14 @@ class TunnelPool:
         self._taking = True
         self._fill()
 
-    def stop(self, *, abandon_idle: str = "") -> None:
-        """Open no more; those in use run on. With a reason the idle ones are given up, else kas ends them."""
+    def stop(self) -> None:
+        """Open no more; those in use run on, and kas ends the idle ones."""
         self._taking = False
-        if abandon_idle:
-            for end in [end for end, tunnel in self._tunnels.items() if not tunnel.active]:
-                end.abandon(abandon_idle)
+
+    def abandon_idle(self, reason: str) -> None:
+        """Give up the idle ones, which kas has not ended; what it was just handing out is lost."""
+        for end in [end for end, tunnel in self._tunnels.items() if not tunnel.active]:
+            end.abandon(reason)
 
     def tick(self, now: float) -> None:
         """About once a second."""

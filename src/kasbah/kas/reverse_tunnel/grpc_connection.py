@@ -124,14 +124,19 @@ class GrpcAgentConnection(GrpcConnection, asyncio.Protocol):
 
     def going_away(self) -> None:
         self._owner.draining(self)
+        self._retire_sessions()
 
     def ending(self) -> None:
         # Before the first call is lost: what it carried may be tried again, and must not find the next tunnel here.
         self._owner.draining(self)
 
     def retire(self, reason: str) -> None:
-        self._retired = True
         self.engine.go_away(reason)
+        self._retire_sessions()
+
+    def _retire_sessions(self) -> None:
+        """Idle tunnels are ours to end: only we know which of them are not being handed out just now."""
+        self._retired = True
         for session in self._sessions.values():
             session.retire()
 

@@ -181,11 +181,26 @@ async def test_a_kas_that_drains_is_left_and_idle_tunnels_are_its_to_end():
 
 
 @pytest.mark.asyncio
-async def test_our_own_drain_ends_idle_tunnels_and_waits_for_what_runs():
+async def test_a_request_that_kas_was_handing_out_when_we_drained_is_served():
+    dialogue = await Dialogue().talk()
+    head = HttpRequest.Header(request=RequestHead(method="POST", url_path="/version"), content_length=0)
+    dialogue.connection.drain()
+    heard = await dialogue.request(KUBERNETES_API_MAKE_REQUEST.path, HttpRequest(header=head))
+    assert len(dialogue.accepted) == 1
+    assert heard.words() == ["message"]  # of what it serves
+    dialogue.connection.tick(asyncio.get_running_loop().time() + 1)
+    assert dialogue.connection.tunnels == 2
+
+
+@pytest.mark.asyncio
+async def test_our_own_drain_ends_tunnels_that_kas_left_idle_and_waits_for_what_runs():
     dialogue = await Dialogue().talk()
     head = HttpRequest.Header(request=RequestHead(method="GET", url_path="/version"), content_length=0)
     await dialogue.request(KUBERNETES_API_MAKE_REQUEST.path, HttpRequest(header=head))
     dialogue.connection.drain()
+    await dialogue.talk()
+    assert dialogue.connection.tunnels > 1
+    dialogue.connection.tick(asyncio.get_running_loop().time() + 3)
     await dialogue.talk()
     assert (dialogue.connection.tunnels, dialogue.transport.closed) == (1, False)
     with pytest.raises(RpcError):

@@ -215,10 +215,11 @@ def test_a_connection_that_takes_no_more_is_asked_again_later():
     assert kas.later().counts() == (2, 0)
 
 
-def test_who_stops_gives_up_the_idle_ones_and_lets_the_others_run():
+def test_who_stops_may_give_up_the_idle_ones_and_lets_the_others_run():
     kas = Kas().start()
     kas.tunnels[0].request()
-    kas.pool.stop(abandon_idle="agentk stops")
+    kas.pool.stop()
+    kas.pool.abandon_idle("agentk stops")
     assert kas.counts() == (0, 1)
     assert [tunnel.failed_with for tunnel in kas.tunnels] == [None] + [StatusCode.CANCELLED] * 11
     kas.tunnels[0].over()
@@ -231,3 +232,5 @@ def test_when_kas_drains_idle_tunnels_are_left_to_kas():
     assert kas.counts() == (2, 0)
     kas.tunnels[0].over()
     assert kas.counts() == (1, 0)
+    kas.tunnels[1].request()  # it was being handed out
+    assert kas.counts() == (0, 1)

@@ -186,12 +186,22 @@ async def test_a_token_that_is_revoked_closes_the_connection_with_its_status():
 
 
 @pytest.mark.asyncio
-async def test_an_agent_that_is_about_to_leave_is_told_of():
+async def test_an_agent_that_is_about_to_leave_is_told_of_and_its_idle_tunnels_end_well():
     async with asyncio.TaskGroup() as tasks:
         dialogue = Dialogue(tasks)
+        used, idle = (
+            dialogue.agent.call(CONNECT.path, KUBERNETES_API_DESCRIPTOR, end=False)[1] for _ in range(2)
+        )
+        await dialogue.talk()
+        tunnel = dialogue.owner.admitted[0].tunnel
+        tunnel.open_stream(
+            StreamKind.KUBERNETES_API, OPENING, RecordingHandler(), stream_class=StreamClass.SMALL
+        )
         dialogue.agent.engine.go_away("bye")
         await dialogue.talk()
-    assert dialogue.owner.said[0] == "draining"
+        assert "draining" in dialogue.owner.said
+        assert (idle.words(), "ended" in used.words(), tunnel.can_open) == (["ended"], False, False)
+        dialogue.connection.connection_lost(None)
 
 
 @pytest.mark.asyncio

@@ -20,6 +20,7 @@ from kasbah.kas.hub_client.errors import (
     HubUnavailableError,
 )
 from kasbah.kas.hub_client.records import AgentInfo
+from kasbah.kas.kubernetes_api import grant as grants
 from kasbah.kas.reverse_tunnel.connection import AgentConnection
 from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
@@ -27,6 +28,7 @@ from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kit.secrets import Secret
 from kasbah.wire.http1 import Headers, RequestHead, request_head
+from kasbah.wire.identity import AsAgent
 from kasbah.wire.methods import CONNECT
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
@@ -40,6 +42,8 @@ from tests.doubles.grpc_pair import RecordingCallHandler
 from tests.doubles.tunnel_pair import RecordingHandler
 
 AGENT = AgentInfo(agent_id=7, project_id=1, agent_name="a", project_path="g/p", default_branch="main")
+GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+WATCH = GRANT.envelope_for(upgrade=b"", open_ended=True) + b"GET /api/v1/pods?watch=1 HTTP/1.1\r\n\r\n"
 TOKEN = "glagent-t"
 KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
 VERSION = (b"sec-websocket-version", b"13")
@@ -408,6 +412,7 @@ async def test_who_says_it_leaves_and_stays_cannot_bring_ever_more():
         leaving, stays = GrpcPod(kas), GrpcPod(kas)
         for pod in (leaving, stays):
             assert (await pod.connect()).code is StatusCode.OK
+            kas.registry.open_nowait(GRANT, WATCH, StreamClass.WATCH, RecordingHandler())
             pod.far.engine.go_away()
             await pod.talk()
         assert kas.registry.count(7) == 0
