@@ -34,6 +34,10 @@ MESSAGE_TOO_BIG: Final = 1009
 _VIEW_FROM: Final = 16 * 1024
 """Pieces from this size on are not copied out of what was read: their bytes are copied once, by who takes them."""
 
+_MANY_FRAMES: Final = 1000
+_TINY_BYTES: Final = 11
+"""With the header: of so many at once from somebody who sends whole frames of what is inside, each is larger."""
+
 Unmask = Callable[[bytes | memoryview, bytes], bytes]
 """(data, four-byte key) to the plain bytes."""
 
@@ -103,9 +107,10 @@ class WebSocketReceiver:
         if self._buffer:
             data = self._buffer + data
         pieces: list[bytes | memoryview] = []
-        position, end = 0, len(data)
+        position, end, frames = 0, len(data), 0
         while position < end and not self.closed:
             if self._remaining == 0 or self._opcode >= _CLOSE:
+                frames += 1
                 after_header = self._read_header(data, position) if self._remaining == 0 else position
                 if after_header < 0:
                     break
@@ -123,6 +128,8 @@ class WebSocketReceiver:
                 pieces.append(self._plain(source[position : position + take]))
                 self._remaining -= take
                 position += take
+        if frames > _MANY_FRAMES and end < frames * _TINY_BYTES:
+            raise WebSocketError("too many tiny WebSocket messages at once")
         # A header or a control frame that is not whole yet: at most 139 bytes, or what follows a close.
         self._buffer = b"" if self.closed else data[position:]
         return pieces

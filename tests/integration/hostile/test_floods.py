@@ -137,13 +137,21 @@ async def test_it_does_so_in_every_wrapping(certificates, what: str, face: Face)
         assert heard in ([code], [])  # what it had not read when we closed may be torn away
 
 
-async def test_a_websocket_of_tiny_pieces_stalls_nobody():
-    """One byte a message, so that kas works seven times for what it is told."""
-    word = b"".join(frame(PING, 0, bytes(8)) for _ in range(3000))
-    pieces = b"".join(binary_header(1, masked=True) + word[at : at + 1] for at in range(len(word)))
+@pytest.mark.parametrize("size", [0, 1])
+async def test_a_websocket_of_tiny_pieces_is_closed(size: int):
+    """One byte a message, or none, so that kas works seven times for what it is told."""
+    piece = binary_header(size, masked=True) + bytes(size)
     async with kas_among_hostiles() as scene, bystander(scene), hostile(scene.port, "websocket") as peer:
-        await asyncio.to_thread(peer.say_raw, pieces)
-        await until(lambda: peer.bytes_heard > len(word))
+        await asyncio.to_thread(peer.say_raw, piece * 300_000)
+        assert await peer.hung_up()
+
+
+async def test_a_flood_of_what_is_allowed_has_its_turns_and_no_more():
+    """Half a million windows, each opened by a byte: nothing forbids that, and nobody waits for it."""
+    async with kas_among_hostiles() as scene, bystander(scene, patience_s=1), hostile(scene.port) as peer:
+        peer.say(headers(1, TUNNEL))
+        await asyncio.to_thread(peer.say, frame(WINDOW, 0, b"\0\0\0\1") * 500_000 + frame(PING, 0, bytes(8)))
+        await until(lambda: PING in [said[0] for said in peer.frames()[-3:]])
 
 
 async def test_windows_of_one_byte_and_of_none_hold_up_nobody_else():

@@ -101,3 +101,16 @@ def test_the_accept_key_is_the_rfcs():
 def test_the_upgrade_answer_names_the_subprotocol_only_when_one_was_chosen():
     assert b"Sec-WebSocket-Protocol: kasbah.v1\r\n" in websocket.upgrade_response(b"k", "kasbah.v1", "kas")
     assert b"Sec-WebSocket-Protocol" not in websocket.upgrade_response(b"k", None, "kas")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4])
+def test_very_many_tiny_messages_at_once_are_a_breach(size: int):
+    tiny = websocket.binary_header(size, masked=True) + bytes(size)
+    assert len(server().receive(tiny * 1000)) <= 1000
+    with pytest.raises(WebSocketError):
+        server().receive(tiny * 1001)
+
+
+def test_messages_of_one_small_frame_each_are_not():
+    small = websocket.binary_header(9, masked=True) + bytes(9)
+    assert len(server().receive(small * 10_000)) == 10_000

@@ -2,11 +2,13 @@
 
 Duck-typed as an asyncio protocol but free of asyncio: the transport and the way to run something at the end of the
 loop's turn are given. What the engine wants written is written once per loop turn, and nothing is taken from it while
-the transport says it is full, so what waits, waits in per-call queues where calls still take turns.
+the transport says it is full, so what waits, waits in per-call queues where calls still take turns. Of very many small
+frames a part is taken in each turn, and nothing is read meanwhile, so that other connections have their turns, too.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -26,6 +28,8 @@ from kasbah.wire.websocket import (
 
 _BUDGET: Final = 128 * 1024
 """Bytes taken from the engine at once."""
+_FRAMES_A_TURN: Final = 1000
+"""Taken in at once: some ten milliseconds of the smallest."""
 _JOIN_BELOW: Final = 32 * 1024
 _CLOSE_TIMEOUT_S: Final = 5.0
 """How long a peer that does not read may keep a closed connection's last bytes waiting."""
@@ -41,6 +45,12 @@ class TransportPort(Protocol):
     def close(self) -> None: ...
 
     def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool: ...
 
 
 class GrpcConnection:
@@ -67,6 +77,9 @@ class GrpcConnection:
         self._call_soon = call_soon
         self._receiver = WebSocketReceiver(unmask=unmask) if websocket else None
         self._masked = role is GrpcRole.CLIENT
+        self._arrived: deque[bytes | memoryview] = deque()
+        self._turn_due = False
+        self._reading_paused = False
         self._paused = False
         self._closing = False
         self._closing_since: float | None = None
@@ -86,22 +99,50 @@ class GrpcConnection:
         if self._closing:
             return
         try:
-            if self._receiver is None:
-                self.engine.receive(data)
-            else:
-                for piece in self._receiver.receive(data):
-                    self.engine.receive(piece)
-                self._websocket_received(self._receiver)
-        except GrpcProtocolError as error:
-            self._break_off(str(error), PROTOCOL_ERROR)
+            self._arrived.extend([data] if self._receiver is None else self._receiver.receive(data))
         except WebSocketError as error:
             self._break_off(str(error), error.close_code)
+            return
+        if not self._turn_due:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """A turn's part of what has arrived."""
+        self._turn_due = False
+        if self._closing:
+            return
+        engine, arrived, left = self.engine, self._arrived, _FRAMES_A_TURN
+        try:
+            while left := engine.go_on(left):
+                if not arrived:
+                    self._all_taken_in()
+                    return
+                left -= 1
+                engine.arrived(arrived.popleft())
+                if not left:
+                    break
+        except GrpcProtocolError as error:
+            self._break_off(str(error), PROTOCOL_ERROR)
+            return
+        self._turn_due = True
+        self._call_soon(self._take_in)
+        if not self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _all_taken_in(self) -> None:
+        if self._receiver is not None and not self._closing:
+            self._websocket_received(self._receiver)
+        if self._reading_paused and not self._closing and not self._transport.is_closing():
+            self._reading_paused = False
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool | None:
         return None  # nobody half-closes: the transport closes
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
+        self._arrived.clear()
         self.ending()
         self.engine.connection_lost(self.failure or (str(error) if error else "the connection was closed"))
 

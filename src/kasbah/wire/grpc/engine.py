@@ -9,7 +9,7 @@ counted before h2 sees it. The rooms around this one each hold one part: `frames
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from h2.events import (
@@ -27,7 +27,7 @@ from h2.settings import SettingCodes
 from kasbah.wire.grpc import frames
 from kasbah.wire.grpc.call import GrpcCall
 from kasbah.wire.grpc.floods import Floods
-from kasbah.wire.grpc.frames import FrameReader, GrpcProtocolError
+from kasbah.wire.grpc.frames import ACK, ENHANCE_YOUR_CALM, SETTINGS, Frame, FrameReader, GrpcProtocolError
 from kasbah.wire.grpc.http2 import Http2
 from kasbah.wire.grpc.keepalive import KEEPALIVE_PING, KeepAlive
 from kasbah.wire.grpc.limits import MIN_CONNECTION_WINDOW, GrpcLimits
@@ -108,6 +108,7 @@ class GrpcEngine:
         self._request_headers = RequestHeaders(authority, scheme, user_agent, gzip=compress)
         self._compress = compress
         self._reader = FrameReader(preface=self._is_server)
+        self._arriving: Iterator[Frame] = iter(())
         self._floods = Floods(self.limits)
         self._window = InboundWindow(self.limits)
         keepalive_s = SERVER_KEEPALIVE_S if self._is_server else CLIENT_KEEPALIVE_S
@@ -264,21 +265,35 @@ class GrpcEngine:
     # -- bytes in ------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes | memoryview) -> None:
-        """Bytes from the peer; calls handlers.
+        """Bytes from the peer, taken in at once; calls handlers.
 
         Raises:
             GrpcProtocolError: the peer broke the protocol or a bound. Write what `take` has, and close.
         """
-        if self._closed:
-            return
+        self.arrived(data)
+        self.go_on()
+
+    def arrived(self, data: bytes | memoryview) -> None:
+        """Bytes from the peer, for `go_on`; not before that has taken in everything."""
         self._keepalive.heard = True
+        self._arriving = self._reader.receive(data)
+
+    def go_on(self, frames: int = 1 << 30) -> int:
+        """Take in at most so many frames of what has arrived: how many more it could have been; 0: some may be left.
+
+        Raises:
+            GrpcProtocolError: as `receive`.
+        """
+        if self._closed:
+            return frames
         try:
-            for kind, flags, stream_id, payload in self._reader.receive(data):
-                if not self._settings_seen and (kind != frames.SETTINGS or flags & frames.ACK):
+            for kind, flags, stream_id, payload in self._arriving:
+                if not self._settings_seen and (kind != SETTINGS or flags & ACK):
                     raise GrpcProtocolError("the peer's first frame is not SETTINGS")
                 self._frame_handlers.get(kind, self._ignore)(flags, stream_id, payload)
-                if self.closed:
-                    return
+                frames -= 1
+                if self.closed or not frames:
+                    break
         except GrpcProtocolError as error:
             self._fatal(error)
         except ProtocolError as error:
@@ -286,7 +301,8 @@ class GrpcEngine:
             self._close()
             raise GrpcProtocolError(f"HTTP/2: {error}", int(error.error_code)) from error
         if self._outgoing.answer_bytes > self.limits.max_output_bytes and not self._closed:
-            self._fatal(GrpcProtocolError("the peer does not read our answers", frames.ENHANCE_YOUR_CALM))
+            self._fatal(GrpcProtocolError("the peer does not read our answers", ENHANCE_YOUR_CALM))
+        return frames
 
     def _fatal(self, error: GrpcProtocolError) -> None:
         self._outgoing.write(frames.goaway(self._last_peer_id, error.code, str(error)))
@@ -295,6 +311,7 @@ class GrpcEngine:
 
     def _close(self) -> None:
         self._closed = True
+        self._arriving = iter(())
         self._outgoing.drop_calls()
 
     def _data_received(self, flags: int, stream_id: int, payload: bytes | memoryview) -> None:

@@ -8,10 +8,11 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.utils import apply_mask
 
+from kasbah.wire.grpc import frames
 from kasbah.wire.grpc.connection import GrpcConnection
 from kasbah.wire.grpc.engine import GrpcLimits, GrpcRole
 from kasbah.wire.grpc.frames import PREFACE
-from kasbah.wire.rpc import Call, CallHandler, Metadata, StatusCode
+from kasbah.wire.rpc import Call, CallHandler, Metadata, StatusCode, prefixed
 from kasbah.wire.websocket import binary_header
 from tests.doubles.grpc_pair import RecordingCallHandler
 from tests.unit.wire.native_tunnel.test_connection import MemoryTransport
@@ -47,6 +48,11 @@ class Connection(GrpcConnection):
         written = b"".join(self.memory.writes)
         self.memory.writes.clear()
         return written
+
+
+def data_frame(payload: bytes) -> bytes:
+    """DATA of the first call."""
+    return frames.frame_header(frames.DATA, 0, 1, len(payload)) + payload
 
 
 def joined(*, websocket: bool) -> tuple[Connection, Connection]:
@@ -196,3 +202,55 @@ def test_drained_it_closes_after_its_last_bytes():
     exchange(client, server)
     assert caller.words() == ["message", "ended"]
     assert server.memory.ended == client.memory.ended == "closed"
+
+
+class ReadingTransport(MemoryTransport):
+    """Writes down, too, whether it reads."""
+
+    reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_of_very_many_small_frames_a_part_is_taken_in_each_turn(websocket):
+    client, server = joined(websocket=websocket)
+    server._transport = transport = ReadingTransport()
+    call = client.engine.open_call("/t/M", RecordingCallHandler())
+    exchange(client, server)
+    _, answerer = server.calls[0]
+    call.send(b"begun")
+    said = client.turn()
+    empty = data_frame(prefixed(b""))
+    flood = empty * 2500
+    server.data_received(said + (binary_header(len(flood), masked=True) if websocket else b"") + flood)
+    heard = [len(answerer.messages())]
+    readings = [transport.reading]
+    while not readings[-1]:
+        for callback in server.soon[:]:
+            server.soon.remove(callback)
+            callback()
+        heard.append(len(answerer.messages()))
+        readings.append(transport.reading)
+    assert heard[0] < heard[1] < heard[2] == 2501
+    assert readings == [False, False, True]
+
+
+def test_what_is_left_of_a_turn_is_of_no_use_to_a_lost_connection():
+    client, server = joined(websocket=False)
+    server._transport = ReadingTransport()
+    client.engine.open_call("/t/M", RecordingCallHandler())
+    exchange(client, server)
+    _, answerer = server.calls[0]
+    server.data_received(data_frame(prefixed(b"")) * 2500)
+    server.connection_lost(None)
+    before = len(answerer.messages())
+    server.turn()
+    assert len(answerer.messages()) == before
