@@ -3,7 +3,8 @@
 Who connects must prove to be a kas of this deployment before anything else; until then it is a stranger, bounded and
 timed by the HTTP machine. A request names its agent in the envelope that the routing kas made from its grant: the
 authorisation is that kas', for both have the same secret. Only tunnels of this process are looked at, so nothing is
-ever routed on. A request is taken, which is said at once by an empty head, or refused, and then nothing was done.
+ever routed on. A request is taken, which is said at once by an empty head, or refused, and then nothing was done; while
+the agent can carry no more, it waits for a moment before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from kasbah.kas.http_server.router import asks_for_websocket
 from kasbah.kas.http_server.server import HttpServer
 from kasbah.kas.private_api.connection import PATH, SUBPROTOCOL, ReplicaConnection
 from kasbah.kas.private_api.jwt import NotAReplicaError, ReplicaJwt
+from kasbah.kas.private_api.line import InLine, Line
 from kasbah.kas.private_api.replicas import DIALLED_BY_THEM
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.handshake import check_handshake
@@ -42,12 +44,14 @@ _strangers: Final = Counter(
 _AGE_JITTER: Final = 0.1
 
 
-class LocalTunnels(Protocol):
+class LocalTunnels(Line, Protocol):
     """The tunnels of this process; `TunnelRegistry` holds them."""
 
     def open_nowait(
         self, grant: Granted, opening: bytes, stream_class: StreamClass, handler: StreamHandler
     ) -> Stream | None: ...
+
+    def is_busy(self, agent_id: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +159,19 @@ class Gateway:
             if envelope.agent_id <= 0:
                 raise PeerError("the envelope names no agent")
             granted = _GrantedElsewhere(envelope.agent_id)
-            joined = splice(
-                stream,
-                lambda handler: self._tunnels.open_nowait(granted, opening, stream.stream_class, handler),
-            )
+
+            def join() -> StreamHandler | None:
+                return splice(
+                    stream,
+                    lambda handler: self._tunnels.open_nowait(granted, opening, stream.stream_class, handler),
+                )
+
+            joined = join()
         except PeerError as error:
             stream.reset(ResetCode.PROTOCOL, str(error))
             return _NOBODY
+        if joined is None and self._tunnels.is_busy(granted.agent_id):
+            return InLine(self._tunnels, granted.agent_id, stream, join, self._settings.busy_wait_s)
         if joined is None:
             stream.reset(ResetCode.REFUSED, "no tunnel of this agent is here")
             return _NOBODY

@@ -25,6 +25,9 @@ class PrivateApiSettings:
     """From the socket to the end of the handshake, in seconds: replicas are near, and a dead one must not cost more."""
     accept_timeout_s: float = 2.0
     """For a replica to take or refuse a request, in seconds."""
+    busy_wait_s: float = 1.0
+    """How long another replica's request may wait for an agent that is here and busy, in seconds; it must be told
+    within its `accept_timeout_s`."""
     route_wait_s: float = 5.0
     """How long a request that every known replica has refused may look for another, in seconds."""
     idle_s: float = 3600.0

@@ -10,6 +10,7 @@ from kasbah.errors import PeerError
 from kasbah.kas.private_api.gateway import Gateway
 from kasbah.kas.private_api.jwt import ReplicaJwt
 from kasbah.kas.private_api.settings import PrivateApiSettings
+from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.replica import opening_for
@@ -25,6 +26,8 @@ class Local:
     def __init__(self) -> None:
         self.asked: list[tuple[int, StreamClass]] = []
         self.stream = RecordingStream()
+        self.waiting: list[int] = []
+        self.busy = 10
 
     def open_nowait(
         self, grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
@@ -33,6 +36,15 @@ class Local:
             raise PeerError("too large")
         self.asked.append((grant.agent_id, stream_class))
         return self.stream if grant.agent_id == 7 else None
+
+    def is_busy(self, agent_id: int) -> bool:
+        return agent_id == self.busy
+
+    def wait(self, agent_id: int, waiter: Waiter) -> None:
+        self.waiting.append(agent_id)
+
+    def stop_waiting(self, agent_id: int, waiter: Waiter) -> None:
+        self.waiting.remove(agent_id)
 
 
 def asked_for(opening: bytes) -> tuple[Arrived, Local]:
@@ -50,6 +62,17 @@ def test_an_agent_that_is_here_gets_the_request_and_its_taking_is_said_by_an_emp
     assert local.asked == [(7, StreamClass.WATCH)]
     assert (stream.head, stream.reset_with) == (b"", None)
     assert bytes(local.stream.data) == b"body"
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_can_carry_no_more_is_waited_for():
+    settings = PrivateApiSettings(listens=(), own_url="grpc://a:1", secret=b"s" * 32)
+    local, stream = Local(), Arrived()
+    gateway = Gateway(settings, ReplicaJwt(b"s" * 32, time.time), local)
+    handler = gateway._accept(opening_for(10), stream)  # type: ignore[arg-type]
+    assert (local.waiting, stream.reset_with) == ([10], None)
+    handler.reset(ResetCode.CANCELLED, "the client has gone")
+    assert not local.waiting
 
 
 @pytest.mark.parametrize(
