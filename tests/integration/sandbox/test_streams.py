@@ -121,12 +121,20 @@ def test_a_terminal_has_the_size_of_ours_and_follows_its_changes(
     with subprocess.Popen(
         [*command, "exec", "-it", pod, "--", "sh"], stdin=theirs, stdout=theirs, stderr=theirs
     ) as shell:
-        os.write(ours, b"stty size\n")
-        _read_until(ours, b"40 100")
-        termios.tcsetwinsize(ours, (50, 120))
-        shell.send_signal(signal.SIGWINCH)
-        os.write(ours, b"sleep 0.3; stty size; exit 3\n")
-        _read_until(ours, b"50 120")
+        try:
+            os.write(ours, b"stty size\n")
+            _read_until(ours, b"40 100")
+            termios.tcsetwinsize(ours, (50, 120))
+            shell.send_signal(signal.SIGWINCH)
+            # The new size comes when it comes; the terminal's echo of this line must not look like it.
+            os.write(
+                ours,
+                b'until [ "$(stty size)" = "50 $((100 + 20))" ]; do sleep 0.1; done; stty size; exit 3\n',
+            )
+            _read_until(ours, b"50 120")
+        except BaseException:
+            shell.kill()  # or leaving the block would wait for ever
+            raise
     os.close(ours)
     os.close(theirs)
     assert shell.returncode == 3
