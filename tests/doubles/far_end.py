@@ -10,8 +10,8 @@ from websockets.utils import apply_mask
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.stream import StreamHandler, StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.tunnel_pair import RecordingHandler, Said
 

@@ -17,8 +17,8 @@ import msgspec
 
 from kasbah.wire.methods import GET_CONFIGURATION
 from kasbah.wire.native_tunnel.frames import END, HEADER, AgentHello, FrameType, frame
-from kasbah.wire.native_tunnel.stream import StreamClass, StreamKind
 from kasbah.wire.rpc import encode_message
+from kasbah.wire.stream import StreamClass, StreamKind
 from kasbah.wire.websocket import NATIVE_SUBPROTOCOL, WebSocketReceiver, binary_header
 
 Answer = Callable[["HostileAgent", int, bytes], None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening
-from kasbah.wire.native_tunnel.stream import StreamClass, StreamHandler
+from kasbah.wire.stream import StreamClass, StreamHandler
 
 
 async def until(condition: Callable[[], bool]) -> None:

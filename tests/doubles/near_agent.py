@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from kasbah.wire.native_tunnel.engine import NativeTunnel, Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.stream import Stream, StreamHandler, StreamKind
 
 Acceptor = Callable[[StreamKind, bytes, Stream], StreamHandler]
 

@@ -22,7 +22,7 @@ from kasbah.kit.listening import Address, bound
 from kasbah.kit.tasks import alongside
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
-from kasbah.wire.native_tunnel.stream import StreamClass
+from kasbah.wire.stream import StreamClass
 from tests.doubles.near_agent import Asker, NearAgent
 
 SECRET = b"s" * 32

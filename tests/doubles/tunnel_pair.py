@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from kasbah.wire.native_tunnel.engine import NativeTunnel, Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.stream import Stream, StreamHandler, StreamKind
 
 Said = tuple[str, object]
 

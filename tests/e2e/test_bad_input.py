@@ -22,7 +22,7 @@ import pytest
 
 from kasbah.wire.methods import REGISTER
 from kasbah.wire.native_tunnel.frames import END, INITIAL_WINDOW, FrameType, frame
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamKind
+from kasbah.wire.stream import ResetCode, StreamClass, StreamKind
 from kasbah.wire.websocket import binary_header
 from tests.doubles.hostile_agent import Answer, HostileAgent, hostile_agent, say_nothing
 from tests.e2e.world import World

@@ -14,7 +14,7 @@ from kasbah.kube.access import ClusterAccess
 from kasbah.kube.pool import UpstreamPool
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamHandler, StreamKind
+from kasbah.wire.stream import ResetCode, StreamHandler, StreamKind
 from tests.doubles.loopback_server import answer, answer_everything, read_head, serving
 from tests.doubles.recording_stream import RecordingStream
 

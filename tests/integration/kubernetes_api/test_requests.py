@@ -10,7 +10,7 @@ import pytest
 from kasbah.kas.hub_client.errors import HubUnavailableError
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.wire.identity import AsAgent, AsUser
-from kasbah.wire.native_tunnel.stream import ResetCode
+from kasbah.wire.stream import ResetCode
 from tests.doubles.loopback_agent import until
 from tests.doubles.people import MIA_AS_USER, mia
 

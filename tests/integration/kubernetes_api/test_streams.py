@@ -11,7 +11,7 @@ import pytest
 from kasbah.kas.http_server.connection import Connection
 from kasbah.kas.hub_client.errors import HubUnavailableError
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass
+from kasbah.wire.stream import ResetCode, StreamClass
 from tests.doubles.loopback_agent import until
 from tests.doubles.people import MIA_AS_USER, mia
 

@@ -25,7 +25,7 @@ from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings as KasSetti
 from kasbah.kit.local_ca import LocalCertificates, ensure_local_ca
 from kasbah.kit.secrets import Secret
 from kasbah.wire.methods import REGISTER
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 from kasbah.wire.websocket import WebSocketReceiver, binary_header
 
 GOOD = "glagent-good"

@@ -17,7 +17,7 @@ from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.observability.probes import Probes
 from kasbah.kit.listening import Address, bound
 from kasbah.kit.secrets import Secret
-from kasbah.wire.native_tunnel.stream import StreamClass, StreamHandler, StreamKind
+from kasbah.wire.stream import StreamClass, StreamHandler, StreamKind
 from tests.doubles.fake_hub import SECRET, FakeHub
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.loopback_agent import LoopbackStream, until

@@ -12,7 +12,6 @@ from kasbah.rpc.client import CallClient
 from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
 from kasbah.wire.native_tunnel.calls import open_call
 from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.rpc import (
     MAX_WAITING_MESSAGES,
     Call,
@@ -21,6 +20,7 @@ from kasbah.wire.rpc import (
     StatusCode,
     encode_message,
 )
+from kasbah.wire.stream import ResetCode
 from tests.doubles.recording_call import RecordingCall
 from tests.doubles.tunnel_pair import TunnelPair
 

@@ -15,7 +15,6 @@ from kasbah.rpc.server import MAX_REQUEST_BYTES, CallServer, Service
 from kasbah.wire.methods import GET_CONFIGURATION, REGISTER
 from kasbah.wire.native_tunnel.calls import answer_call, open_call
 from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.rpc import (
     MAX_MESSAGE_BYTES,
     MAX_WAITING_MESSAGES,
@@ -26,6 +25,7 @@ from kasbah.wire.rpc import (
     RpcError,
     StatusCode,
 )
+from kasbah.wire.stream import ResetCode
 from tests.doubles.recording_call import RecordingCall, RecordingCallHandler
 from tests.doubles.tunnel_pair import TunnelPair
 

@@ -18,8 +18,8 @@ from kasbah.agentk.kubernetes_api.upstream_request import Credentials, RefusedRe
 from kasbah.agentk.module import LatestValue
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.pool import UpstreamPool
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamHandler, StreamKind
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
+from kasbah.wire.stream import ResetCode, Stream, StreamHandler, StreamKind
 
 _TICK_S: Final = 0.25
 _TOKEN_CHECK_S: Final = 10.0

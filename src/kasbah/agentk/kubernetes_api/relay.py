@@ -14,7 +14,7 @@ from kasbah.kit.secrets import scrub
 from kasbah.kube.connection import Exchange, UpstreamConnection
 from kasbah.kube.errors import UnreachableError, UpstreamError
 from kasbah.kube.response_head import ResponseHead
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream
+from kasbah.wire.stream import ResetCode, Stream
 
 MAX_HELD_BYTES: Final = 256 * 1024
 """What waits here for a connection or a 101; no more than a stream's first window, so an honest kas cannot reach it."""

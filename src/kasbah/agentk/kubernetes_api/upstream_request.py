@@ -18,7 +18,7 @@ from kasbah.errors import PeerError
 from kasbah.kit.secrets import Secret
 from kasbah.wire.identity import AsAgent, Identity, impersonation_headers
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening
-from kasbah.wire.native_tunnel.stream import ResetCode
+from kasbah.wire.stream import ResetCode
 
 CHUNKED: Final = -1
 """`UpstreamRequest.body`: as long as it gets."""

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from kasbah.errors import PeerError
-from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
 from kasbah.wire.rpc import Call, CallHandler, Metadata
+from kasbah.wire.stream import Stream, StreamHandler, StreamKind
 
 StreamAcceptor = Callable[[StreamKind, bytes, Stream], StreamHandler]
 """Given what a stream opens, its opening and the stream: who handles it. It may answer or reset at once."""

@@ -10,9 +10,9 @@ from kasbah.wire.native_tunnel.calls import open_call
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
 from kasbah.wire.rpc import Call, CallHandler, Metadata
+from kasbah.wire.stream import StreamHandler, StreamKind
 
 _DRAINING: Final = "agentk stops"
 

@@ -14,9 +14,9 @@ from kasbah.errors import KasbahError
 from kasbah.kas.kubernetes_api.authorizer import AccessDeniedError, TooManyQuestionsError
 from kasbah.kit.secrets import scrub
 from kasbah.wire.kubernetes_status import Failure
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.request_policy import RefusedRequestError
 from kasbah.wire.response_policy import RefusedResponseError
+from kasbah.wire.stream import ResetCode
 
 AGENT_NOT_FOUND: Final = "Agent connection not found. Is agent up to date and connected?"
 _OUTBOUND = "Proxy failed to make outbound request"

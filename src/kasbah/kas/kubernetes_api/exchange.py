@@ -24,9 +24,9 @@ from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.wire import kubernetes_status, response_policy
 from kasbah.wire.http1 import RequestHead
 from kasbah.wire.kubernetes_status import Failure
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler
 from kasbah.wire.request_policy import ProxyRequest
 from kasbah.wire.response_policy import SECURITY_HEADERS, RefusedResponseError
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
 
 _log = structlog.get_logger()
 REQUESTS: Final = Counter(

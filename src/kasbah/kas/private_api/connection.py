@@ -14,8 +14,8 @@ from kasbah.kas.reverse_tunnel.unmask import unmask
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import GoAwayCode
-from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
+from kasbah.wire.stream import StreamHandler, StreamKind
 
 PATH: Final = b"/-/kasbah/private-api"
 """What is asked for in the handshake."""

@@ -33,8 +33,8 @@ from kasbah.wire.kubernetes_api import decode_opening
 from kasbah.wire.native_tunnel.engine import State
 from kasbah.wire.native_tunnel.frames import GoAwayCode
 from kasbah.wire.native_tunnel.splice import splice
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
 from kasbah.wire.websocket import upgrade_response
 
 _log = structlog.get_logger()

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from kasbah.errors import PeerError
 from kasbah.kas.reverse_tunnel.registry import Waiter
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamHandler
+from kasbah.wire.stream import ResetCode, Stream, StreamHandler
 
 
 class Line(Protocol):

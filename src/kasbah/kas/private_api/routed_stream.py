@@ -21,8 +21,8 @@ from kasbah.errors import PeerError
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.registry import Granted, Waiter
 from kasbah.wire.native_tunnel.engine import NativeTunnel
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 
 _results: Final = Counter(
     "kasbah_kas_routed_requests", "Requests offered to another kas, by what it made of them.", ["result"]

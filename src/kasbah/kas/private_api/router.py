@@ -19,7 +19,7 @@ from kasbah.kas.private_api.routes import ROUTE_TTL_S, AgentRoutes, RoutesUnavai
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.registry import Granted, TunnelRegistry, Waiter
 from kasbah.wire.native_tunnel.engine import NativeTunnel
-from kasbah.wire.native_tunnel.stream import Stream, StreamClass, StreamHandler
+from kasbah.wire.stream import Stream, StreamClass, StreamHandler
 
 KNOWN_FOR_S: Final = 5.0
 """How long an agent's replicas are taken as they were read."""

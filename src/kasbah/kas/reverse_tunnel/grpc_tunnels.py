@@ -15,9 +15,9 @@ from prometheus_client import Gauge
 from kasbah.errors import PeerError
 from kasbah.wire.http_call.caller import open_http_call
 from kasbah.wire.methods import KUBERNETES_API_MAKE_REQUEST
-from kasbah.wire.native_tunnel.stream import Stream, StreamClass, StreamHandler, StreamKind
 from kasbah.wire.reverse_tunnel.kas_end import KasEnd
 from kasbah.wire.rpc import NOBODY, Call, CallHandler, StatusCode
+from kasbah.wire.stream import Stream, StreamClass, StreamHandler, StreamKind
 
 _PATH: Final = KUBERNETES_API_MAKE_REQUEST.path
 _tunnels = Gauge(

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from prometheus_client import Gauge
 
-from kasbah.wire.native_tunnel.stream import Stream, StreamClass, StreamHandler, StreamKind
+from kasbah.wire.stream import Stream, StreamClass, StreamHandler, StreamKind
 
 _tunnels_ready = Gauge("kasbah_kas_tunnels_ready", "Agent connections that take streams.")
 

@@ -22,9 +22,9 @@ from kasbah.kas.http_server.exchange import Upgrade
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.call import AgentCall
-from kasbah.kas.reverse_tunnel.connection import AgentConnection
 from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection
 from kasbah.kas.reverse_tunnel.handshake import check_handshake
+from kasbah.kas.reverse_tunnel.native_connection import AgentConnection
 from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
 from kasbah.kas.reverse_tunnel.refusal import TOO_MANY_PODS, UNAVAILABLE, Refusal, refusal_of
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry

@@ -12,9 +12,9 @@ from kasbah.wire.http_call.automaton import HTTP_REQUEST
 from kasbah.wire.http_call.half import DATA, TRAILER, UPGRADE_DATA, HttpHalf, impossible
 from kasbah.wire.http_call.request import UNKNOWN_LENGTH
 from kasbah.wire.http_call.response import SWITCHING
-from kasbah.wire.native_tunnel.stream import Stream, StreamHandler, StreamKind
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
 from kasbah.wire.rpc import Call, RpcError, StatusCode
+from kasbah.wire.stream import Stream, StreamHandler, StreamKind
 
 
 class HttpCallee(HttpHalf):

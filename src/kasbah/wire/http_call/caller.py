@@ -11,9 +11,9 @@ from kasbah.wire.http_call import request, response, statuses
 from kasbah.wire.http_call.automaton import HTTP_RESPONSE
 from kasbah.wire.http_call.half import DATA, TRAILER, UPGRADE_DATA, HttpHalf, impossible
 from kasbah.wire.http_call.response import SWITCHING
-from kasbah.wire.native_tunnel.stream import Stream, StreamHandler
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpResponse
 from kasbah.wire.rpc import Call, CallHandler, RpcError, StatusCode
+from kasbah.wire.stream import Stream, StreamHandler
 
 
 def open_http_call(begin: Callable[[CallHandler], Call], opening: bytes, handler: StreamHandler) -> Stream:

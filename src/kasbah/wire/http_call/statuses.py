@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.rpc import StatusCode
+from kasbah.wire.stream import ResetCode
 
 PREFIX: Final = "gRPC -> HTTP: "
 _NESTED: Final = "nested impersonation"

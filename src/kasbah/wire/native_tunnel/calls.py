@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from kasbah.errors import PeerError
 from kasbah.wire.native_tunnel.engine import NativeTunnel
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 from kasbah.wire.rpc import (
     MAX_MESSAGE_BYTES,
     NOBODY,
@@ -24,6 +23,7 @@ from kasbah.wire.rpc import (
     StatusCode,
     prefixed,
 )
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 
 
 def open_call(tunnel: NativeTunnel, path: str, handler: CallHandler) -> Call:

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from kasbah.wire.native_tunnel.engine import NativeTunnel, Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
+from kasbah.wire.stream import StreamHandler, StreamKind
 from kasbah.wire.websocket import (
     GOING_AWAY,
     PROTOCOL_ERROR,

@@ -41,8 +41,8 @@ from kasbah.wire.native_tunnel.frames import (
     frame,
 )
 from kasbah.wire.native_tunnel.scheduler import Scheduler
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
+from kasbah.wire.stream import ResetCode, StreamClass, StreamHandler, StreamKind
 
 PING_AFTER_S: Final = 10.0
 """Silence after which the peer is asked whether it is still there."""

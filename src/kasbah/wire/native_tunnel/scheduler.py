@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from kasbah.wire.native_tunnel.stream import StreamClass
+from kasbah.wire.stream import StreamClass
 
 S = TypeVar("S")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamHandler
+from kasbah.wire.stream import ResetCode, Stream, StreamHandler
 
 
 def splice(caller: Stream, open_onward: Callable[[StreamHandler], Stream | None]) -> StreamHandler | None:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from kasbah.errors import PeerError
 from kasbah.wire.native_tunnel.frames import END, GROWN_WINDOW, HEADER, MAX_PAYLOAD, FrameType, frame
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamHandler
+from kasbah.wire.stream import ResetCode, StreamClass, StreamHandler
 
 QUEUE_LIMIT: Final = 256 * 1024
 """Bytes queued on one stream from which `send` answers False."""

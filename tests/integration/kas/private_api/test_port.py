@@ -16,7 +16,7 @@ from kasbah.kas.private_api.jwt import ReplicaJwt
 from kasbah.kas.private_api.routes import InMemoryAgentRoutes
 from kasbah.kit.local_ca import ensure_local_ca
 from kasbah.wire.native_tunnel.frames import FrameType, frame
-from kasbah.wire.native_tunnel.stream import StreamKind
+from kasbah.wire.stream import StreamKind
 from kasbah.wire.websocket import binary_header
 from tests.doubles.replica import SECRET, ReplicaDouble, opening_for, replica, serving
 from tests.unit.kas.private_api.test_jwt import FORGED

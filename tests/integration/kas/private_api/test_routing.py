@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from kasbah.kas.private_api.redis_routes import RedisAgentRoutes
 from kasbah.kas.private_api.routes import AgentRoutes, InMemoryAgentRoutes
-from kasbah.wire.native_tunnel.stream import ResetCode
+from kasbah.wire.stream import ResetCode
 from tests.doubles.near_agent import Asker, Echo, NearAgent
 from tests.doubles.redis_server import RedisServer, client_of, running_server
 from tests.doubles.replica import SECRET, ReplicaDouble, opening_for, replica

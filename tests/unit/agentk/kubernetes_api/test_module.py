@@ -14,8 +14,8 @@ from kasbah.kit.secrets import Secret
 from kasbah.kube.access import ClusterAccess
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamHandler, StreamKind
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
+from kasbah.wire.stream import ResetCode, StreamHandler, StreamKind
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.upstream import FakeConnections
 

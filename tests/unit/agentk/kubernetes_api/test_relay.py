@@ -7,7 +7,7 @@ import pytest
 from kasbah.agentk.kubernetes_api.relay import LINGER_S, MAX_HELD_BYTES, NEVER, Outcome, Relay
 from kasbah.agentk.kubernetes_api.upstream_request import CHUNKED, UpstreamRequest
 from kasbah.kube.errors import UnreachableError, UpstreamError
-from kasbah.wire.native_tunnel.stream import ResetCode
+from kasbah.wire.stream import ResetCode
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.upstream import FakeConnections
 from tests.doubles.upstream_transport import UpstreamTransport

@@ -12,7 +12,7 @@ from kasbah.agentk.kubernetes_api.upstream_request import (
 from kasbah.kit.secrets import Secret
 from kasbah.wire.identity import AsAgent, AsUser, Identity
 from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
-from kasbah.wire.native_tunnel.stream import ResetCode
+from kasbah.wire.stream import ResetCode
 
 ALICE = AsUser(
     username="gitlab:user:alice", groups=("gitlab:user",), extra=(("agent.gitlab.com/id", ("7",)),)

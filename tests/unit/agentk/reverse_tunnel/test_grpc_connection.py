@@ -16,7 +16,6 @@ from kasbah.wire.grpc.engine import GrpcRole
 from kasbah.wire.grpc.limits import GrpcLimits
 from kasbah.wire.kubernetes_api import decode_opening
 from kasbah.wire.methods import CONNECT, KUBERNETES_API_MAKE_REQUEST, REGISTER
-from kasbah.wire.native_tunnel.stream import StreamKind
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import HttpRequest as RequestHead
 from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import (
@@ -26,6 +25,7 @@ from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import (
     RequestInfo,
 )
 from kasbah.wire.rpc import Call, RpcError, StatusCode
+from kasbah.wire.stream import StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.grpc_pair import GrpcEnd, RecordingCallHandler
 from tests.doubles.tunnel_pair import RecordingHandler

@@ -18,8 +18,8 @@ from kasbah.kit.secrets import Secret
 from kasbah.wire.methods import REGISTER
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import StreamKind
 from kasbah.wire.rpc import encode_message
+from kasbah.wire.stream import StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_end import FarEnd
 from tests.doubles.tunnel_pair import RecordingHandler

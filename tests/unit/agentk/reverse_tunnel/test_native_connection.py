@@ -8,7 +8,7 @@ from kasbah.agentk.reverse_tunnel.native_connection import NativeConnection
 from kasbah.errors import PeerError
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import StreamKind
+from kasbah.wire.stream import StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_end import FarEnd
 from tests.doubles.tunnel_pair import RecordingHandler

@@ -5,9 +5,9 @@ import pytest
 from kasbah.errors import KasbahError
 from kasbah.kas.kubernetes_api import errors
 from kasbah.kas.kubernetes_api.authorizer import AccessDeniedError, TooManyQuestionsError, UndecidedError
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.request_policy import RefusedRequestError
 from kasbah.wire.response_policy import RefusedResponseError
+from kasbah.wire.stream import ResetCode
 
 
 @pytest.mark.parametrize(

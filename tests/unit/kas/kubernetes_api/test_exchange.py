@@ -16,7 +16,7 @@ from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1, request_policy
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_status import Failure
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass
+from kasbah.wire.stream import ResetCode, StreamClass
 from tests.doubles.loopback_agent import LoopbackAgent, LoopbackStream
 from tests.doubles.recording_exchange import RecordingClient
 

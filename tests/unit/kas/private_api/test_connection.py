@@ -9,7 +9,7 @@ import pytest
 from kasbah.kas.private_api.connection import ReplicaConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import FrameType, GoAwayCode, frame
-from kasbah.wire.native_tunnel.stream import StreamKind
+from kasbah.wire.stream import StreamKind
 from kasbah.wire.websocket import binary_header
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.tunnel_pair import RecordingHandler

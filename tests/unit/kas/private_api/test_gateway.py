@@ -11,7 +11,7 @@ from kasbah.kas.private_api.gateway import Gateway
 from kasbah.kas.private_api.jwt import ReplicaJwt
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.registry import Waiter
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.replica import opening_for
 

@@ -10,7 +10,7 @@ import pytest
 from kasbah.errors import PeerError
 from kasbah.kas.private_api.line import InLine
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry, Waiter
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamHandler
+from kasbah.wire.stream import ResetCode, StreamHandler
 from tests.doubles.recording_stream import RecordingStream
 
 pytestmark = pytest.mark.asyncio

@@ -10,7 +10,7 @@ from kasbah.kas.private_api.routed_stream import RoutedStream
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire.native_tunnel.engine import NativeTunnel
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass
+from kasbah.wire.stream import ResetCode, Stream, StreamClass
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.replica import Grant
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair

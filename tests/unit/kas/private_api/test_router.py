@@ -14,7 +14,7 @@ from kasbah.kas.private_api.routes import InMemoryAgentRoutes, RoutesUnavailable
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.wire.native_tunnel.engine import NativeTunnel
-from kasbah.wire.native_tunnel.stream import StreamClass
+from kasbah.wire.stream import StreamClass
 from tests.doubles.loopback_agent import until
 from tests.doubles.replica import Grant
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair

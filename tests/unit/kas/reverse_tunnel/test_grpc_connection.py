@@ -12,9 +12,9 @@ from kasbah.kas.reverse_tunnel.refusal import UNAUTHENTICATED
 from kasbah.kit.secrets import Secret
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, REGISTER
-from kasbah.wire.native_tunnel.stream import StreamClass, StreamKind
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
+from kasbah.wire.stream import StreamClass, StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_grpc_end import AUTHORIZATION, FarGrpcEnd
 from tests.doubles.tunnel_owner import TunnelOwner

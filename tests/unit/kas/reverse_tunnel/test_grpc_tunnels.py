@@ -8,10 +8,10 @@ from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api import grant as grants
 from kasbah.kas.reverse_tunnel.grpc_tunnels import GrpcTunnels
 from kasbah.wire.identity import AsAgent
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamKind
 from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import ConnectRequest, ConnectResponse
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
+from kasbah.wire.stream import ResetCode, StreamClass, StreamKind
 from tests.doubles.recording_call import RecordingCall
 from tests.doubles.tunnel_pair import RecordingHandler
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.wire.native_tunnel.frames import GoAwayCode
-from kasbah.wire.native_tunnel.stream import StreamClass
+from kasbah.wire.stream import StreamClass
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair
 

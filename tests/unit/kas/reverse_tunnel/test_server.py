@@ -21,8 +21,8 @@ from kasbah.kas.hub_client.errors import (
 )
 from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.kubernetes_api import grant as grants
-from kasbah.kas.reverse_tunnel.connection import AgentConnection
 from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection
+from kasbah.kas.reverse_tunnel.native_connection import AgentConnection
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
@@ -32,9 +32,9 @@ from kasbah.wire.identity import AsAgent
 from kasbah.wire.methods import CONNECT
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
-from kasbah.wire.native_tunnel.stream import StreamClass
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
+from kasbah.wire.stream import StreamClass
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_end import FarEnd
 from tests.doubles.far_grpc_end import FarGrpcEnd

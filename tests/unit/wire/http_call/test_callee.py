@@ -12,13 +12,13 @@ from kasbah.wire.http_call.callee import HttpCallee
 from kasbah.wire.http_call.caller import open_http_call
 from kasbah.wire.identity import AsAgent, AsUser
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamHandler, StreamKind
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest, HttpResponse
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import HttpRequest as RequestHead
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
 from kasbah.wire.reverse_tunnel.agent_end import AgentEnd
 from kasbah.wire.reverse_tunnel.kas_end import KasEnd
 from kasbah.wire.rpc import Call, CallHandler, Metadata, StatusCode
+from kasbah.wire.stream import ResetCode, Stream, StreamHandler, StreamKind
 from tests.doubles.call_pair import CallPair
 from tests.doubles.recording_call import RecordingCall
 from tests.doubles.tunnel_pair import RecordingHandler

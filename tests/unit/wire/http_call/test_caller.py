@@ -8,10 +8,10 @@ from kasbah.errors import PeerError
 from kasbah.wire.http_call.caller import HttpCaller, open_http_call
 from kasbah.wire.identity import AsAgent
 from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest, HttpResponse
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import HttpResponse as ResponseHead
 from kasbah.wire.rpc import Call, CallHandler, StatusCode
+from kasbah.wire.stream import ResetCode
 from tests.doubles.recording_call import RecordingCall
 from tests.doubles.tunnel_pair import RecordingHandler
 

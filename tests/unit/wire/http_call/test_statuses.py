@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kasbah.wire.http_call.statuses import reset_of, status_of
-from kasbah.wire.native_tunnel.stream import ResetCode
 from kasbah.wire.rpc import StatusCode
+from kasbah.wire.stream import ResetCode
 
 NESTED = "nested impersonation is not supported - agent is already configured to impersonate an identity"
 

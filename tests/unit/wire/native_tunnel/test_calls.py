@@ -6,7 +6,6 @@ import pytest
 
 from kasbah.wire.native_tunnel.calls import answer_call, open_call
 from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW, GoAwayCode
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamKind
 from kasbah.wire.rpc import (
     MAX_MESSAGE_BYTES,
     RESET_CODE_BASE,
@@ -16,6 +15,7 @@ from kasbah.wire.rpc import (
     StatusCode,
     prefixed,
 )
+from kasbah.wire.stream import ResetCode, StreamKind
 from tests.doubles.recording_call import RecordingCallHandler
 from tests.doubles.tunnel_pair import TunnelPair
 

@@ -11,7 +11,7 @@ from websockets.utils import apply_mask
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, FrameType, KasHello, frame
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamKind
+from kasbah.wire.stream import ResetCode, StreamKind
 from kasbah.wire.websocket import binary_header
 from tests.doubles.tunnel_pair import RecordingHandler
 

@@ -19,8 +19,8 @@ from kasbah.wire.native_tunnel.frames import (
     KasHello,
     frame,
 )
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError
+from kasbah.wire.stream import ResetCode, StreamClass, StreamKind
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from kasbah.wire.native_tunnel.scheduler import QUANTUM, Scheduler
-from kasbah.wire.native_tunnel.stream import StreamClass
+from kasbah.wire.stream import StreamClass
 
 
 def endless(

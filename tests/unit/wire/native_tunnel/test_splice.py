@@ -6,8 +6,8 @@ import pytest
 
 from kasbah.wire.native_tunnel.frames import GROWN_WINDOW
 from kasbah.wire.native_tunnel.splice import splice
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import QUEUE_LIMIT
+from kasbah.wire.stream import ResetCode, Stream, StreamHandler, StreamKind
 from tests.doubles.recording_stream import RecordingStream
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kasbah.wire.native_tunnel.frames import HEADER, INITIAL_WINDOW, FrameType, frame
-from kasbah.wire.native_tunnel.stream import ResetCode, StreamClass
+from kasbah.wire.stream import ResetCode, StreamClass
 from tests.doubles.tunnel_pair import TunnelPair
 
 

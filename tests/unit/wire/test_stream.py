@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kasbah.wire.native_tunnel.engine import NativeTunnel
 from kasbah.wire.native_tunnel.scheduler import QUANTUM
-from kasbah.wire.native_tunnel.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 from kasbah.wire.rpc import RESET_CODE_BASE
+from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler, StreamKind
 from tests.doubles.tunnel_pair import RecordingHandler, TunnelPair
 
 

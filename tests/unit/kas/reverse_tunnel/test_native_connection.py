@@ -7,15 +7,15 @@ import asyncio
 import pytest
 
 from kasbah.kas.hub_client.records import AgentInfo
-from kasbah.kas.reverse_tunnel.connection import AgentConnection
+from kasbah.kas.reverse_tunnel.native_connection import AgentConnection
 from kasbah.kas.reverse_tunnel.pod import Admitted
 from kasbah.kas.reverse_tunnel.refusal import UNAUTHENTICATED
 from kasbah.rpc.server import CallServer
 from kasbah.wire.methods import REGISTER
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
-from kasbah.wire.native_tunnel.stream import StreamKind
 from kasbah.wire.rpc import encode_message
+from kasbah.wire.stream import StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_end import FarEnd
 from tests.doubles.tunnel_pair import RecordingHandler

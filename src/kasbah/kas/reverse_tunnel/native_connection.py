@@ -17,8 +17,8 @@ from kasbah.wire.native_tunnel.calls import answer_call
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
-from kasbah.wire.native_tunnel.stream import StreamHandler, StreamKind
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
+from kasbah.wire.stream import StreamHandler, StreamKind
 
 
 class ConnectionOwner(Protocol):

@@ -1,7 +1,8 @@
-"""One stream of the native tunnel, as the rooms above see it.
+"""One proxied exchange on its way through a tunnel, as the rooms above see it, whatever carries it.
 
-Both ends of a stream look alike. The room that owns the stream gets callbacks on a `StreamHandler` and gives orders
-on a `Stream`; all of it is synchronous and none of it may block or await: this is the hot path of every proxied byte.
+The native tunnel makes such a stream of its frames, `http_call` one of GitLab's messages. Both ends look alike. The
+room that owns the stream gets callbacks on a `StreamHandler` and gives orders on a `Stream`; all of it is synchronous
+and none of it may block or await: this is the hot path of every proxied byte.
 """
 
 from __future__ import annotations
