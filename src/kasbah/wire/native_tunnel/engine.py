@@ -373,10 +373,15 @@ class NativeTunnel:
 
     def take(self, budget: int) -> list[bytes | memoryview]:
         """What is to be written now, about `budget` bytes at most; call again while `has_output`."""
-        self._flush_requested = False
+        self._flush_requested = (
+            True  # whoever takes goes on while there is more: nobody needs to ask meanwhile
+        )
         out, self._control = self._control, []
-        if self._scheduler:
-            self._scheduler.run(budget, lambda stream: stream.emit(out))
+        try:
+            if self._scheduler:
+                self._scheduler.run(budget, lambda stream: stream.emit(out))
+        finally:
+            self._flush_requested = False
         return out
 
     @property

@@ -10,7 +10,7 @@ from websockets.utils import apply_mask
 
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
-from kasbah.wire.native_tunnel.frames import AgentHello, FrameType, KasHello, frame
+from kasbah.wire.native_tunnel.frames import INITIAL_WINDOW, AgentHello, FrameType, KasHello, frame
 from kasbah.wire.stream import ResetCode, StreamKind
 from kasbah.wire.websocket import binary_header
 from tests.doubles.tunnel_pair import RecordingHandler
@@ -37,13 +37,23 @@ class MemoryTransport:
 
 
 class Kas(TunnelConnection):
-    def __init__(self) -> None:
+    def __init__(self, *, greeted: bool = False) -> None:
         self.memory = MemoryTransport()
         self.soon: list[Callable[[], None]] = []
         self.greetings: list[str] = []
         super().__init__(
-            Role.KAS, self.memory, self.soon.append, unmask=lambda data, key: bytes(apply_mask(data, key))
+            Role.KAS,
+            self.memory,
+            self.soon.append,
+            unmask=lambda data, key: bytes(apply_mask(data, key)),
+            greeted=greeted,
         )
+
+    def turn(self) -> None:
+        """One turn of the loop."""
+        soon, self.soon[:] = self.soon[:], []
+        for callback in soon:
+            callback()
 
     def hello_received(self, hello: AgentHello) -> None:
         self.greetings.append(hello.token)
@@ -75,6 +85,28 @@ def test_nothing_is_taken_from_the_engine_while_the_transport_is_full():
     assert kas.memory.writes == []
     kas.resume_writing()
     assert len(kas.memory.writes) == 1
+
+
+class SaysMore(RecordingHandler):
+    """Sends something as soon as there is room."""
+
+    def writable(self) -> None:
+        assert self.stream is not None
+        self.stream.send(bytes(100_000))
+
+
+def test_what_a_callback_says_while_its_stream_is_written_does_not_silence_the_connection():
+    kas = Kas(greeted=True)
+    handler = SaysMore()
+    handler.stream = stream = kas.tunnel.open_stream(StreamKind.KUBERNETES_API, b"", handler)
+    stream.send(bytes(INITIAL_WINDOW))
+    kas.turn()
+    kas.turn()
+    kas.memory.writes.clear()
+    window = frame(FrameType.WINDOW, stream.stream_id, value=INITIAL_WINDOW + 50_000)
+    kas.data_received(Frame(Opcode.BINARY, window).serialize(mask=True))
+    kas.turn()
+    assert len(b"".join(kas.memory.writes)) > 50_000
 
 
 def test_pings_are_answered():
