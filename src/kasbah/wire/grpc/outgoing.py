@@ -69,6 +69,8 @@ class Outgoing:
         if call.in_line:
             self._line.pop(call, None)
             self._starved.pop(call, None)
+            if not self:
+                self._flush_requested = False  # the flush that was asked for finds nothing to take
 
     def drop_calls(self) -> None:
         """No call says anything any more."""

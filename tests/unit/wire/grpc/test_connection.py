@@ -110,6 +110,18 @@ def test_nothing_is_taken_while_the_transport_is_full():
     assert len(server.calls) == 1
 
 
+def test_a_call_that_is_over_before_it_was_written_does_not_silence_the_connection():
+    client, server = joined(websocket=False)
+    call = client.engine.open_call("/t/M", RecordingCallHandler())
+    exchange(client, server)
+    call.send(b"of no use")
+    client.data_received(frames.frame_header(frames.RST_STREAM, 0, 1, 4) + bytes(4))
+    assert client.turn() == b""
+    client.engine.open_call("/t/M", RecordingCallHandler())
+    exchange(client, server)
+    assert len(server.calls) == 2
+
+
 @pytest.mark.parametrize("websocket", [False, True])
 def test_a_breach_is_told_and_ends_the_connection(websocket):
     client, server = joined(websocket=websocket)
