@@ -106,6 +106,7 @@ async def test_a_signal_lets_a_watch_go_on_and_opens_no_tunnel():
             await until(lambda: len(kas.tunnels) == 1)
             await api.more.put(b"two")
             await until(lambda: seen.body == b"onetwo")
+            await until(lambda: kas.unregistered)
             assert (len(kas.tunnels), len(kas.unregistered), running.task.done()) == (1, 1, False)
             await api.more.put(None)
         await until(running.task.done, 3)

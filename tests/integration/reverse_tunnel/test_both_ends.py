@@ -130,12 +130,12 @@ async def test_a_revoked_token_is_said_within_seconds(world_with, way: Way):
 @pytest.mark.parametrize("way", PLAIN, ids=named)
 async def test_connections_that_become_old_are_replaced_and_nobody_notices(world_with, way: Way):
     with capture_logs() as logs:
-        async with pair(world_with, way, max_connection_age_s=1.5) as (world, api, agent):
+        async with pair(world_with, way, max_connection_age_s=2.5) as (world, api, agent):
             async with world.person() as person:
                 person.ask(b"GET /api/v1/pods?watch=true")
                 await person.head()
                 tunnel = agent.agentk._tunnel
-                first, ended = tunnel._current, asyncio.get_running_loop().time() + 4
+                first, ended = tunnel._current, asyncio.get_running_loop().time() + 6
                 while asyncio.get_running_loop().time() < ended:
                     assert (await world.get(b"GET /api/x")).status == 200
                 await api.more.put(b"still here")
