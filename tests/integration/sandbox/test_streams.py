@@ -122,11 +122,12 @@ def test_a_terminal_has_the_size_of_ours_and_follows_its_changes(
         [*command, "exec", "-it", pod, "--", "sh"], stdin=theirs, stdout=theirs, stderr=theirs
     ) as shell:
         try:
-            os.write(ours, b"stty size\n")
+            _read_until(ours, b"# ", b"$ ")  # what is typed before the prompt may be lost
+            # A size comes when it comes; the terminal's echo of these lines must not look like it.
+            os.write(ours, b'until [ "$(stty size)" = "40 $((50 + 50))" ]; do sleep 0.1; done; stty size\n')
             _read_until(ours, b"40 100")
             termios.tcsetwinsize(ours, (50, 120))
             shell.send_signal(signal.SIGWINCH)
-            # The new size comes when it comes; the terminal's echo of this line must not look like it.
             os.write(
                 ours,
                 b'until [ "$(stty size)" = "50 $((100 + 20))" ]; do sleep 0.1; done; stty size; exit 3\n',
@@ -140,8 +141,8 @@ def test_a_terminal_has_the_size_of_ours_and_follows_its_changes(
     assert shell.returncode == 3
 
 
-def _read_until(terminal: int, wanted: bytes) -> None:
-    """Reads what a terminal shows until `wanted` is there; the time limit of the test ends a vain wait."""
+def _read_until(terminal: int, *wanted: bytes) -> None:
+    """Reads what a terminal shows until one of `wanted` is there; the time limit of the test ends a vain wait."""
     seen = b""
-    while wanted not in seen:
+    while not any(text in seen for text in wanted):
         seen += os.read(terminal, 4096)
