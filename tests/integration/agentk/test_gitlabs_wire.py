@@ -47,7 +47,7 @@ async def test_a_pod_registers_and_has_two_idle_tunnels_then_eleven_and_one():
             assert metadata["user-agent"].startswith("gitlab-agent/v")
             assert registration.agent_meta.pod_name == "agentk-0"
             assert registration.agent_meta.kubernetes_version.git_version == "v1.36.3"
-            assert running.why_not_ready == ""
+            await until(lambda: not running.why_not_ready)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(kas.ask(watch(kas)))
                 await until(lambda: len(kas.idle) == 11)

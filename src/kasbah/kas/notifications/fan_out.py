@@ -23,7 +23,8 @@ from kasbah.kit.backoff import Backoff, BackoffSettings
 from kasbah.kit.jitter import chance
 from kasbah.wire.pb.gitlab.agent.event.event_pb2 import GitPushEvent, Project
 
-_AGAIN: Final = BackoffSettings(initial_s=0.2, maximum_s=5, reset_s=30)
+_AGAIN: Final = BackoffSettings(initial_s=0.2, maximum_s=1, reset_s=30)
+"""Short: each second that we are deaf, pushes are lost on this replica's agents until their next look."""
 _MAX_UNTOLD: Final = 1000
 """Notices that wait to be told; more are dropped."""
 
