@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from kasbah.kas.hub_client.errors import HubUnauthenticatedError
 from kasbah.kas.hub_client.records import AS_AGENT, AccessAsAgent, AccessAsUser, ProxyUser, RolesAt
+from kasbah.kas.kubernetes_api.access import Access
 from kasbah.kit.secrets import Secret
+from kasbah.wire.identity import AsAgent, Identity
 
 MIA_AS_USER = AccessAsUser(
     projects=(RolesAt(id=40, roles=("guest", "reporter", "developer")),),
@@ -20,6 +22,18 @@ def mia(access_as: AccessAsAgent | AccessAsUser = AS_AGENT) -> ProxyUser:
     return ProxyUser(agent_id=7, config_project_id=31, user_id=4, username="mia", access_as=access_as)
 
 
+def access_of_mia(identity: Identity = AsAgent(), agent_id: int = 7) -> Access:  # noqa: B008 - it cannot be changed
+    """The same person, as a grant knows her."""
+    return Access(
+        agent_id=agent_id,
+        config_project_id=31,
+        access_type="personal_access_token",
+        user_id=4,
+        username="mia",
+        identity=identity,
+    )
+
+
 def _set() -> asyncio.Event:
     event = asyncio.Event()
     event.set()
@@ -28,7 +42,7 @@ def _set() -> asyncio.Event:
 
 @dataclass
 class People:
-    """A `ProxyUserDirectory`; a test changes its mind between questions."""
+    """What a `HubDirectory` asks; a test changes its mind between questions."""
 
     tokens: dict[str, ProxyUser] = field(default_factory=lambda: {"good": mia()})
     failure: Exception | None = None

@@ -34,6 +34,7 @@ from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kas.internal_api.server import InternalApi
 from kasbah.kas.internal_api.settings import InternalApiSettings
+from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.notifications import rpc as notifications
@@ -129,7 +130,7 @@ class Kas:
         self._server = HttpServer(settings.listens, _not_yet, settings.http_server)
         self._bridge = AsgiBridge(application, self._server.clock)
         self._proxy = KubernetesApiProxy(
-            hub,
+            HubDirectory(hub),
             private.tunnels if private else registry,
             self._server.clock,
             prefix=settings.kubernetes_api_prefix,

@@ -2,12 +2,15 @@
 
 The first frame of a stream carries the envelope and the cleaned request head as bytes; the answer's head comes back
 as bytes; bodies are raw. The envelope names the agent and the grant, and agentk refuses a stream meant for another
-agent. Layout: u16 length of the envelope, the envelope as MessagePack, the head.
+agent. Layout: u16 length of the envelope, the envelope as MessagePack, the head. The head's last lines are the stamp, the only
+part that differs between two equal requests: whoever remembers openings takes it off first.
 """
 
 from __future__ import annotations
 
+import re
 import struct
+from typing import Final
 
 import msgspec
 
@@ -52,3 +55,33 @@ def decode_opening(payload: bytes) -> tuple[RequestEnvelope, bytes]:
         return _decoder.decode(payload[2 : 2 + length]), payload[2 + length :]
     except (struct.error, msgspec.DecodeError) as error:
         raise PeerError(f"a Kubernetes API stream opened with a malformed envelope: {error}") from error
+
+
+_STAMP: Final = b"Traceparent: 00-%b-%b-%b\r\nAudit-Id: %b\r\n\r\n"
+_STAMP_BYTES: Final = len(_STAMP % (b"0" * 32, b"0" * 16, b"00", b"0" * 32))
+_STAMP_LINES: Final = re.compile(
+    rb"Traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\r\nAudit-Id: [0-9a-f]{32}\r\n\r\n"
+)
+
+
+def stamped(head: bytes, *, request_id: str, trace_id: str, trace_flags: str) -> bytes:
+    """The head with the stamp as its last lines: which trace the request belongs to, and its name in audit logs.
+
+    The API server takes the `Audit-Id` for its own, so its audit log and ours name the request alike.
+
+    Args:
+        head: with its empty line.
+        request_id: 32 hexadecimal digits.
+        trace_id: the same.
+        trace_flags: two.
+    """
+    name = request_id.encode()
+    return head[:-2] + _STAMP % (trace_id.encode(), name[:16], trace_flags.encode(), name)
+
+
+def split_stamp(opening: bytes) -> tuple[bytes, bytes]:
+    """The opening without its stamp, and the stamp's lines with the empty one; empty when there is none."""
+    stamp = opening[-_STAMP_BYTES:]
+    if _STAMP_LINES.fullmatch(stamp) is None:
+        return opening, b""
+    return opening[:-_STAMP_BYTES] + b"\r\n", stamp

@@ -1,14 +1,14 @@
 """What of a client's request goes on to a cluster, decided once and here.
 
 In this order: the credential is taken out; everything that belongs to the connection goes; of the rest only what
-is on the list stays. The client may name no identity: a request with `Impersonate-*` or `X-Remote-*` is refused and
-not silently stripped, because whoever typed `kubectl --as` would act with more power than they meant to. The identity
-is added last, by agentk, from the grant. The answer is a pure function of the head, and remembered for small ones.
+is on the list stays. What the client says of identities never travels as it stands: `Impersonate-*` is read into a typed
+identity, which only a grant that acts as the agent itself may take up, and `X-Remote-*` is refused. Nothing of it is
+silently stripped, because whoever typed `kubectl --as` would act with more power than they meant to. The identity is
+added last, by agentk. The answer is a pure function of the head, and remembered for small ones.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
 from typing import Final
@@ -17,21 +17,24 @@ import msgspec
 
 from kasbah.errors import UserError
 from kasbah.wire import http1
+from kasbah.wire.credential import Credential, UnreadableCredentialError, read_credential
 from kasbah.wire.http1 import Headers, RequestHead
+from kasbah.wire.identity import AsUser, InvalidIdentityError
 from kasbah.wire.request_target import ApiTarget, RefusedTargetError, parse_target
 from kasbah.wire.websocket import accept_key
 
 VIA: Final = b"Via: 1.1 kasbah-kas\r\n"
 NESTED_IMPERSONATION: Final = (
-    "Bad request: nested impersonation is not supported - the agent decides whom you act as, "
-    "so leave out --as and Impersonate-* headers"
+    "Bad request: nested impersonation is not supported - agent is already configured to impersonate an identity; "
+    "leave out --as and Impersonate-* headers"
 )
 _REMEMBERED_REQUESTS = 1024
 _MAX_USER_AGENT_BYTES = 256
 _BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
-_SESSION_COOKIE = re.compile(rb"(?:^|;)[ \t]*_gitlab_kas=")
-_AGENT_ID = re.compile(r"0*[1-9][0-9]{0,18}")
 _IDENTITY_FAMILIES = (b"impersonate-", b"x-remote-")
+_EXTRA_PREFIX = b"impersonate-extra-"
+# Version 00 of W3C Trace Context; neither id may be all zeros.
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _UPGRADES: Final = {b"websocket": "websocket", b"spdy/3.1": "SPDY/3.1"}
 # What travels on, with the spelling it gets. Framing, WebSocket protocols and the user agent have rules of their own.
 _ALLOWED: Final = {
@@ -63,26 +66,15 @@ class RefusedRequestError(UserError):
         self.status = status
 
 
-class BearerCredential(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The one credential of a request: `Bearer <kind>:<agent id>:<token>`."""
-
-    kind: str
-    agent_id: int
-    token: str
-    key: bytes
-    """SHA-256 over all three: what decisions about this credential are kept under."""
-
-    def __repr__(self) -> str:
-        return f"BearerCredential(kind={self.kind!r}, agent_id={self.agent_id}, token=***)"
-
-
 class ProxyRequest(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False):
     """One client request, clean: what may be known of it, and the bytes that travel."""
 
     head: bytes
     """The head for agentk, with the empty line; without host, credential, identity and connection headers."""
     target: ApiTarget
-    credential: BearerCredential
+    credential: Credential
+    impersonation: AsUser | None
+    """As whom the client wants to act, by `Impersonate-*` headers of its own (`kubectl --as`)."""
     bodiless_answer: bool
     """HEAD."""
     gzip_accepted: bool
@@ -92,6 +84,9 @@ class ProxyRequest(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False
     """What `Sec-WebSocket-Accept` must say in the 101."""
     repeatable: bool
     """Sending it twice does no more than sending it once, and it has no body."""
+    trace_id: str = ""
+    """Of the client's W3C `traceparent`, 32 hexadecimal digits; empty when it sent none that can be used."""
+    trace_flags: str = "00"
 
 
 def prepare(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
@@ -107,62 +102,69 @@ def prepare(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
 
 def clean(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
     """As `prepare`, without remembering."""
-    credential = _credential(head.headers)
-    for name, _ in head.headers:
-        if name.startswith(_IDENTITY_FAMILIES):
-            raise RefusedRequestError(400, NESTED_IMPERSONATION)
+    try:
+        credential = read_credential(head)
+    except UnreadableCredentialError as error:
+        raise RefusedRequestError(401, f"Unauthorized: {error}") from error
+    impersonation = _impersonation(head.headers)
     try:
         target = parse_target(head.method, head.target[prefix_bytes:])
     except RefusedTargetError as error:
         raise RefusedRequestError(400, f"Bad request: {error}") from error
     upgrade = _upgrade(head, target) if head.upgrade else ""
+    trace = _TRACEPARENT.fullmatch(head.value(b"traceparent"))
     return ProxyRequest(
         head=_forwarded(head, target, upgrade),
         target=target,
         credential=credential,
+        impersonation=impersonation,
         bodiless_answer=head.method == b"HEAD",
         gzip_accepted=any(m.startswith(b"gzip") for m in http1.list_values(head.headers, b"accept-encoding")),
         upgrade=upgrade,
         websocket_accept=_websocket_accept(head) if upgrade == "websocket" else b"",
         repeatable=head.method in {b"GET", b"HEAD"} and not head.has_body and not upgrade,
+        trace_id=trace[1].decode() if trace else "",
+        trace_flags=trace[2].decode() if trace else "00",
     )
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED_REQUESTS)(clean)
 
 
-def _credential(headers: Headers) -> BearerCredential:
-    """GitLab's refusals, word for word."""
-    authorizations = [value for name, value in headers if name == b"authorization"]
-    has_cookie = any(name == b"cookie" and _SESSION_COOKIE.search(value) for name, value in headers)
-    if not authorizations:
-        raise _unauthorized("no valid credentials provided")
-    if len(authorizations) > 1:
-        raise _unauthorized(f"expecting a single header, got {len(authorizations)}")
-    if has_cookie:
-        raise _unauthorized("expecting a single credential, got a header and a cookie")
-    scheme, _, value = authorizations[0].decode("latin-1").partition(" ")
-    if scheme != "Bearer":
-        raise _unauthorized("expecting Bearer token")
-    kind, _, rest = value.partition(":")
-    agent, separator, token = rest.partition(":")
-    if not separator:
-        raise _unauthorized("Authorization header: invalid value")
-    if not _AGENT_ID.fullmatch(agent):
-        quoted = agent[:32].encode("unicode_escape").decode()
-        raise _unauthorized(
-            f'Authorization header: failed to parse: strconv.ParseInt: parsing "{quoted}": invalid syntax'
+def _impersonation(headers: Headers) -> AsUser | None:
+    """Whom the client names; whether it may is the grant's to say."""
+    named = [(name, value) for name, value in headers if name.startswith(_IDENTITY_FAMILIES)]
+    if not named:
+        return None
+    users: list[str] = []
+    uids: list[str] = []
+    groups: list[str] = []
+    extra: dict[str, list[str]] = {}
+    for name, raw in named:
+        value = raw.decode("latin-1")
+        if name == b"impersonate-user":
+            users.append(value)
+        elif name == b"impersonate-uid":
+            uids.append(value)
+        elif name == b"impersonate-group":
+            groups.append(value)
+        elif name.startswith(_EXTRA_PREFIX) and len(name) > len(_EXTRA_PREFIX):
+            extra.setdefault(name[len(_EXTRA_PREFIX) :].decode("latin-1"), []).append(value)
+        else:
+            raise RefusedRequestError(
+                400, f"Bad request: the header {name.decode()} is not a client's to send"
+            )
+    if len(users) != 1 or len(uids) > 1:
+        raise RefusedRequestError(400, "Bad request: impersonation needs exactly one Impersonate-User")
+    try:
+        return AsUser(
+            username=users[0],
+            groups=tuple(groups),
+            uid=uids[0] if uids else "",
+            extra=tuple((key, tuple(values)) for key, values in extra.items()),
         )
-    if not token:
-        raise _unauthorized("Authorization header: empty token")
-    if kind != "pat":
-        raise _unauthorized("Authorization header: unknown token type")
-    key = hashlib.sha256(b"%b\0%d\0%b" % (kind.encode(), int(agent), token.encode())).digest()
-    return BearerCredential(kind=kind, agent_id=int(agent), token=token, key=key)
-
-
-def _unauthorized(cause: str) -> RefusedRequestError:
-    return RefusedRequestError(401, f"Unauthorized: {cause}")
+    except InvalidIdentityError as error:
+        raise RefusedRequestError(400, f"Bad request: {error}") from error
 
 
 def _upgrade(head: RequestHead, target: ApiTarget) -> str:

@@ -93,6 +93,8 @@ class ClientResponse(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=Fal
     """Status line and headers, each with its CRLF; the connection adds the framing and the empty line."""
     content_length: int | None
     bodiless: bool
+    content_type: bytes
+    """As the cluster said it; empty when it said none, or several."""
 
 
 def admit(raw: bytes, *, bodiless: bool, gzip_accepted: bool) -> ClientResponse:
@@ -163,6 +165,7 @@ def _admit(raw: bytes, *, bodiless: bool, gzip_accepted: bool) -> ClientResponse
         lines=b"".join(lines),
         content_length=None if status == 204 else content_length,
         bodiless=bodiless or status in {204, 304},
+        content_type=content_types[0] if len(content_types) == 1 else b"",
     )
 
 

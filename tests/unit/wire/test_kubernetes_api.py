@@ -6,7 +6,7 @@ import pytest
 
 from kasbah.errors import PeerError
 from kasbah.wire.identity import AsAgent, AsUser
-from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope
+from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope, split_stamp, stamped
 
 ENVELOPE = RequestEnvelope(
     agent_id=7,
@@ -40,3 +40,24 @@ def test_acting_as_the_agent_is_said_in_so_many_words():
 def test_anything_else_is_the_peers_fault(payload: bytes):
     with pytest.raises(PeerError):
         decode_opening(payload)
+
+
+def test_a_stamp_comes_off_again_and_leaves_equal_requests_equal():
+    head = b"GET /version HTTP/1.1\r\nAccept: a/b\r\n\r\n"
+    one = stamped(head, request_id="1" * 32, trace_id="2" * 32, trace_flags="01")
+    plain, stamp = split_stamp(one)
+    assert plain == head
+    assert stamp == (b"Traceparent: 00-%b-%b-01\r\nAudit-Id: %b\r\n\r\n" % (b"2" * 32, b"1" * 16, b"1" * 32))
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nTraceparent: 00-%b-%b-01\r\nAudit-Id: %b\r\n\r\n"
+        % (b"g" * 32, b"1" * 16, b"1" * 32),
+    ],
+)
+def test_what_is_no_stamp_stays(opening):
+    assert split_stamp(opening) == (opening, b"")

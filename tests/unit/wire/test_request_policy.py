@@ -6,7 +6,9 @@ import hashlib
 import pytest
 
 from kasbah.wire import http1, request_policy
-from kasbah.wire.request_policy import NESTED_IMPERSONATION, BearerCredential, RefusedRequestError
+from kasbah.wire.credential import Credential
+from kasbah.wire.identity import AsUser
+from kasbah.wire.request_policy import RefusedRequestError
 
 TOKEN = b"Authorization: Bearer pat:7:secret"
 PREFIX = b"/k8s-proxy/"
@@ -89,7 +91,7 @@ def test_the_credential_is_taken_out_and_masked():
     credential = prepare(b"GET /k8s-proxy/version").credential
     assert (credential.kind, credential.agent_id, credential.token) == ("pat", 7, "secret")
     assert "secret" not in repr(credential)
-    assert credential.key == hashlib.sha256(b"pat\x007\x00secret").digest()
+    assert credential.key == hashlib.sha256(b"pat\x007\x00secret\x00").digest()
 
 
 @pytest.mark.parametrize(
@@ -123,18 +125,60 @@ def test_other_credentials_are_refused_in_gitlabs_words(token, cause):
 
 
 @pytest.mark.parametrize(
-    "line",
+    "lines",
     [
-        b"Impersonate-User: a",
-        b"IMPERSONATE-GROUP: a",
-        b"Impersonate-Extra-x: a",
-        b"X-Remote-User: a",
-        b"x-remote-extra-y: a",
+        [b"IMPERSONATE-GROUP: a"],
+        [b"Impersonate-Extra-x: a"],
+        [b"Impersonate-User: a", b"Impersonate-User: b"],
+        [b"Impersonate-User: a", b"Impersonate-Uid: 1", b"Impersonate-Uid: 2"],
+        [b"Impersonate-User: a", b"Impersonate-Extra-: x"],
+        [b"Impersonate-User: a", b"Impersonate-Other: x"],
+        [b"Impersonate-User:"],
+        [b"Impersonate-User: \xe9"],
+        [b"X-Remote-User: a"],
+        [b"x-remote-extra-y: a"],
     ],
 )
-def test_an_identity_from_the_client_is_refused_even_when_connection_names_it(line):
-    error = refusal(b"GET /k8s-proxy/version", b"Connection: " + line.partition(b":")[0], line)
-    assert (error.status, str(error)) == (400, NESTED_IMPERSONATION)
+def test_an_identity_that_is_not_one_is_refused_even_when_connection_names_it(lines):
+    names = b", ".join(line.partition(b":")[0] for line in lines)
+    assert refusal(b"GET /k8s-proxy/version", b"Connection: " + names, *lines).status == 400
+
+
+def test_whom_the_client_wants_to_be_is_read_and_does_not_travel():
+    request = prepare(
+        b"GET /k8s-proxy/version",
+        b"Connection: Impersonate-User",
+        b"Impersonate-User: alice",
+        b"impersonate-group: a",
+        b"Impersonate-Group: b",
+        b"Impersonate-Uid: 7",
+        b"Impersonate-Extra-Scopes: one",
+        b"Impersonate-Extra-scopes: two",
+    )
+    assert request.impersonation == AsUser(
+        username="alice", groups=("a", "b"), uid="7", extra=(("scopes", ("one", "two")),)
+    )
+    assert b"mpersonate" not in request.head
+
+
+@pytest.mark.parametrize(
+    ("value", "trace"),
+    [
+        (
+            b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ("0af7651916cd43dd8448eb211c80319c", "01"),
+        ),
+        (b"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", ("", "00")),
+        (b"00-00000000000000000000000000000000-b7ad6b7169203331-01", ("", "00")),
+        (b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", ("", "00")),
+        (b"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", ("", "00")),
+        (b"nonsense", ("", "00")),
+    ],
+)
+def test_the_trace_of_a_client_is_known_when_it_is_one(value, trace):
+    request = prepare(b"GET /k8s-proxy/version", b"Traceparent: " + value)
+    assert (request.trace_id, request.trace_flags) == trace
+    assert b"raceparent" not in request.head
 
 
 def test_an_ambiguous_path_is_refused():
@@ -182,5 +226,5 @@ def test_other_upgrades_are_refused(line, lines):
 
 
 def test_a_credential_compares_by_value():
-    one = BearerCredential(kind="pat", agent_id=7, token="t", key=b"k")
-    assert one == BearerCredential(kind="pat", agent_id=7, token="t", key=b"k")
+    one = Credential(kind="pat", agent_id=7, token="t", key=b"k")
+    assert one == Credential(kind="pat", agent_id=7, token="t", key=b"k")

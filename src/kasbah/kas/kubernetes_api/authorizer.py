@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from prometheus_client import Counter
 
 from kasbah.errors import PeerError
 from kasbah.kas.http_server.clock import CoarseClock
-from kasbah.kas.hub_client.errors import HubForbiddenError, HubNotFoundError, HubUnauthenticatedError
-from kasbah.kas.hub_client.records import ProxyUser
 from kasbah.kas.kubernetes_api import grant as grants
+from kasbah.kas.kubernetes_api.directory import AccessDeniedError, Directory
 from kasbah.kas.kubernetes_api.grant import Grant
-from kasbah.kas.kubernetes_api.impersonation import identity_of
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.kit.secrets import Secret
+from kasbah.wire.credential import Credential
 from kasbah.wire.identity import InvalidIdentityError
-from kasbah.wire.request_policy import BearerCredential
 
 _log = structlog.get_logger()
 AUTHORIZATIONS: Final = Counter(
@@ -37,22 +34,12 @@ _UNDECIDED = AUTHORIZATIONS.labels("undecided")
 _RENEW_AT = 0.5  # of the time to live
 
 
-class AccessDeniedError(PeerError):
-    """The Git side does not allow this credential the agent, or knows neither."""
-
-
 class UndecidedError(PeerError):
     """Nobody could say whether this is allowed, so it is not."""
 
 
 class TooManyQuestionsError(PeerError):
     """Too many credentials are being looked up at once; later it may be better."""
-
-
-class ProxyUserDirectory(Protocol):
-    """Where people are known; `HubClient` is one."""
-
-    async def authorize_proxy_user(self, agent_id: int, token: Secret) -> ProxyUser: ...
 
 
 Decision = Grant | AccessDeniedError
@@ -64,9 +51,7 @@ class _Remembered:
 
     __slots__ = ("asked_at", "credential", "decision", "renew_at", "until")
 
-    def __init__(
-        self, credential: BearerCredential, decision: Decision, asked_at: float, ttl_s: float
-    ) -> None:
+    def __init__(self, credential: Credential, decision: Decision, asked_at: float, ttl_s: float) -> None:
         self.credential = credential
         self.decision = decision
         self.asked_at = asked_at
@@ -77,9 +62,7 @@ class _Remembered:
 class Authorizer:
     """The only maker of grants; `run` it before requests come."""
 
-    def __init__(
-        self, directory: ProxyUserDirectory, settings: KubernetesApiSettings, clock: CoarseClock
-    ) -> None:
+    def __init__(self, directory: Directory, settings: KubernetesApiSettings, clock: CoarseClock) -> None:
         self._directory = directory
         self._settings = settings
         self._clock = clock
@@ -97,7 +80,7 @@ class Authorizer:
             finally:
                 self._group = None
 
-    def find(self, credential: BearerCredential) -> Decision | None:
+    def find(self, credential: Credential) -> Decision | None:
         """The decision that holds now, without waiting; None when somebody must ask."""
         remembered = self._remembered.get(credential.key)
         if remembered is None:
@@ -109,7 +92,7 @@ class Authorizer:
             self._renew(credential)
         return remembered.decision
 
-    async def authorize(self, credential: BearerCredential) -> Grant:
+    async def authorize(self, credential: Credential) -> Grant:
         """The grant for this credential.
 
         Raises:
@@ -119,7 +102,7 @@ class Authorizer:
         """
         return _unwrap(self.find(credential) or await self._ask(credential))
 
-    async def authorize_again(self, credential: BearerCredential, *, max_age_s: float) -> tuple[Grant, float]:
+    async def authorize_again(self, credential: Credential, *, max_age_s: float) -> tuple[Grant, float]:
         """A grant decided no longer than `max_age_s` ago, and the moment its question was asked.
 
         Raises:
@@ -131,11 +114,11 @@ class Authorizer:
             return _unwrap(await self._ask(credential)), asked_at
         return _unwrap(remembered.decision), remembered.asked_at
 
-    def _renew(self, credential: BearerCredential) -> None:
+    def _renew(self, credential: Credential) -> None:
         if self._group is not None and len(self._pending) < self._settings.max_pending:
             self._start(credential, self._group)
 
-    async def _ask(self, credential: BearerCredential) -> Outcome:
+    async def _ask(self, credential: Credential) -> Outcome:
         pending = self._pending.get(credential.key)
         if pending is None:
             if self._group is None or len(self._pending) >= self._settings.max_pending:
@@ -143,13 +126,13 @@ class Authorizer:
             pending = self._start(credential, self._group)
         return await asyncio.shield(pending)
 
-    def _start(self, credential: BearerCredential, group: asyncio.TaskGroup) -> asyncio.Future[Outcome]:
+    def _start(self, credential: Credential, group: asyncio.TaskGroup) -> asyncio.Future[Outcome]:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._pending[credential.key] = future
         group.create_task(self._decide(credential, future), name="authorisation")
         return future
 
-    async def _decide(self, credential: BearerCredential, future: asyncio.Future[Outcome]) -> None:
+    async def _decide(self, credential: Credential, future: asyncio.Future[Outcome]) -> None:
         asked_at = self._clock.now
         try:
             outcome = await self._question(credential)
@@ -160,19 +143,16 @@ class Authorizer:
             del self._pending[credential.key]
             future.cancel()
 
-    async def _question(self, credential: BearerCredential) -> Outcome:
+    async def _question(self, credential: Credential) -> Outcome:
         try:
             async with asyncio.timeout(self._settings.authorization_timeout_s):
-                user = await self._directory.authorize_proxy_user(
-                    credential.agent_id, Secret(credential.token)
-                )
-            if user.agent_id != credential.agent_id:
+                access = await self._directory.look_up(credential)
+            if access.agent_id != credential.agent_id:
                 raise UndecidedError("the Git side answered for another agent")
-            granted = self._issue(user)
-        except (HubUnauthenticatedError, HubForbiddenError, HubNotFoundError) as error:
+        except AccessDeniedError as error:
             _DENIED.inc()
-            _log.info("access denied", agent_id=credential.agent_id, reason=str(error))
-            return AccessDeniedError(str(error))
+            _log.info("access denied", agent_id=credential.agent_id, kind=credential.kind, reason=str(error))
+            return AccessDeniedError(str(error), status=error.status)  # without the frames
         except (PeerError, OSError, TimeoutError, InvalidIdentityError) as error:
             _UNDECIDED.inc()
             _log.warning("access not decided", agent_id=credential.agent_id, error=str(error))
@@ -182,19 +162,10 @@ class Authorizer:
             _log.exception("authorisation crashed", agent_id=credential.agent_id)
             return UndecidedError(f"a bug in kas: {type(error).__name__}")
         _GRANTED.inc()
-        return granted
+        deadline_ms = int(self._settings.head_timeout_s * 1000)
+        return grants.issue(secrets.token_hex(8), access, deadline_ms=deadline_ms)
 
-    def _issue(self, user: ProxyUser) -> Grant:
-        return grants.issue(
-            secrets.token_hex(8),
-            agent_id=user.agent_id,
-            principal=f"user:{user.user_id}",
-            username=user.username,
-            identity=identity_of(user),
-            deadline_ms=int(self._settings.head_timeout_s * 1000),
-        )
-
-    def _remember(self, credential: BearerCredential, decision: Decision, asked_at: float) -> Decision:
+    def _remember(self, credential: Credential, decision: Decision, asked_at: float) -> Decision:
         """Keep the decision; a grant that says the same as the last one is the last one, so streams go on under it."""
         old = self._remembered.pop(credential.key, None)
         if old is not None and _same(old.decision, decision):
@@ -207,16 +178,13 @@ class Authorizer:
 
 
 def _same(old: Decision, new: Decision) -> bool:
-    return (
-        isinstance(old, Grant)
-        and isinstance(new, Grant)
-        and (old.agent_id, old.principal, old.username, old.identity)
-        == (new.agent_id, new.principal, new.username, new.identity)
-    )
+    return isinstance(old, Grant) and isinstance(new, Grant) and old.access == new.access
 
 
 def _unwrap(outcome: Outcome) -> Grant:
     if isinstance(outcome, Grant):
         return outcome
     # A new error each time: a remembered one would collect the frames, and so the requests, of all who were told.
-    raise type(outcome)(str(outcome), retryable=outcome.retryable)
+    if isinstance(outcome, AccessDeniedError):
+        raise AccessDeniedError(str(outcome), status=outcome.status)
+    raise UndecidedError(str(outcome), retryable=outcome.retryable)

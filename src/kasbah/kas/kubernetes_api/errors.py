@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from kasbah.errors import KasbahError
-from kasbah.kas.kubernetes_api.authorizer import AccessDeniedError, TooManyQuestionsError
+from kasbah.kas.kubernetes_api.authorizer import TooManyQuestionsError
+from kasbah.kas.kubernetes_api.directory import AccessDeniedError
 from kasbah.kit.secrets import scrub
+from kasbah.wire import request_policy
 from kasbah.wire.kubernetes_status import Failure
 from kasbah.wire.request_policy import RefusedRequestError
 from kasbah.wire.response_policy import RefusedResponseError
@@ -51,8 +53,8 @@ def failure_of(error: KasbahError) -> Failure:
     match error:
         case RefusedRequestError(status=status):
             return Failure(code=status, text=str(error), trace_id=trace_id)
-        case AccessDeniedError():
-            return Failure(code=401, text="Unauthorized", trace_id=trace_id)
+        case AccessDeniedError(status=status):
+            return Failure(code=status, text=str(error), trace_id=trace_id)
         case TooManyQuestionsError():
             return Failure(
                 code=503, text="Failed to authorize user session", trace_id=trace_id, retry_after_s=1
@@ -93,6 +95,17 @@ def too_many_requests() -> Failure:
     """A limit of this principal or agent is reached."""
     text = "Too many requests of yours or to this agent are under way; try again"
     return Failure(code=429, text=text, trace_id=new_trace_id(), retry_after_s=1)
+
+
+def nested_impersonation() -> Failure:
+    """The client names an identity where the configuration has named one already."""
+    return Failure(code=400, text=request_policy.NESTED_IMPERSONATION, trace_id=new_trace_id())
+
+
+def not_recorded() -> Failure:
+    """The request would change something, and its record cannot be written."""
+    text = "The request cannot be recorded for audit, so it was not sent; try again"
+    return Failure(code=503, text=text, trace_id=new_trace_id(), retry_after_s=1)
 
 
 def body_too_large(max_bytes: int) -> Failure:

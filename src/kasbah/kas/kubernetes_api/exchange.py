@@ -20,12 +20,15 @@ from kasbah.kas.kubernetes_api.authorizer import Authorizer
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
 from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.record import Journal, JournalUnavailableError, Outcome, RequestRecord
+from kasbah.kas.kubernetes_api.refusals import MAX_REFUSAL_BYTES, Explainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.wire import kubernetes_status, response_policy
 from kasbah.wire.http1 import RequestHead
+from kasbah.wire.kubernetes_api import stamped
 from kasbah.wire.kubernetes_status import Failure
 from kasbah.wire.request_policy import ProxyRequest
-from kasbah.wire.response_policy import SECURITY_HEADERS, RefusedResponseError
+from kasbah.wire.response_policy import SECURITY_HEADERS, ClientResponse, RefusedResponseError
 from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
 
 _log = structlog.get_logger()
@@ -55,6 +58,14 @@ class Tunnels(Protocol):
     def is_busy(self, agent_id: int) -> bool: ...
 
 
+class Watches(Protocol):
+    """The way to the agents for watches, which outlives a tunnel; see `watches`."""
+
+    def open_nowait(
+        self, grant: Grant, request: ProxyRequest, opening: bytes, handler: StreamHandler
+    ) -> Stream | None: ...
+
+
 class Usage(Protocol):
     """Counts what passes; `UsageCounters` is one."""
 
@@ -69,6 +80,9 @@ class ExchangeOwner(Protocol):
     leases: LeaseKeeper
     underway: Underway
     tunnels: Tunnels
+    watches: Watches
+    journal: Journal
+    explainer: Explainer
     usage: Usage
     seeking: set[ProxyExchange]
     """Those who have no stream yet, because something must be waited for."""
@@ -82,15 +96,17 @@ class ProxyExchange:
 
     __slots__ = (
         "_answered",
-        "_body_bytes",
         "_client",
         "_cors",
         "_grant",
         "_head",
+        "_held",
         "_leased",
         "_over",
         "_owed",
         "_owner",
+        "_record",
+        "_refusal",
         "_request",
         "_retried",
         "_stream",
@@ -107,9 +123,12 @@ class ProxyExchange:
         self._head = head
         self._client = client
         self._request = request
+        self._record = RequestRecord(request, client.address, head.value(b"user-agent"))
         self._cors = b""
         self._grant: Grant | None = None
         self._stream: Stream | None = None
+        self._held: _HeldAnswer | None = None
+        self._refusal: _Refusal | None = None
         self._answered = False
         self._switched = False
         self._retried = False
@@ -117,7 +136,6 @@ class ProxyExchange:
         self._over = False
         self._waiting = False
         self._owed = 0
-        self._body_bytes = 0
 
     def begin(self, cors: bytes) -> None:
         """Start; `cors` are header lines for every answer."""
@@ -137,8 +155,9 @@ class ProxyExchange:
         stream = self._stream
         if stream is None:
             return
-        self._body_bytes += len(data)
-        if self._body_bytes > self._owner.settings.max_body_bytes and not self._switched:
+        record = self._record
+        record.received += len(data)
+        if record.received > self._owner.settings.max_body_bytes and not self._switched:
             self._fail(errors.body_too_large(self._owner.settings.max_body_bytes))
         elif not stream.send(data):
             self._client.pause_body()
@@ -153,7 +172,7 @@ class ProxyExchange:
             self._stream.consumed(owed)
 
     def client_gone(self) -> None:
-        self._end(ResetCode.CANCELLED, "the client has gone")
+        self._end(ResetCode.CANCELLED, "the client has gone", "cancelled")
 
     def deadline_passed(self) -> None:
         if not self._waiting or self._grant is None:
@@ -168,7 +187,7 @@ class ProxyExchange:
         if self._over or not self.open_ended or self._switched:
             return
         if self._answered:
-            self._end(ResetCode.CANCELLED, "the server is stopping")
+            self._end(ResetCode.CANCELLED, "the server is stopping", "completed")
             self._client.finish()
         else:
             self._fail(errors.not_running())
@@ -178,46 +197,59 @@ class ProxyExchange:
     def head_received(self, head: bytes) -> None:
         if self._over or self._answered:
             return
+        request = self._request
+        answer: ClientResponse | bytes | None = None
         try:
-            if self._request.upgrade and self._switch(head):
-                return
-            request = self._request
-            response = response_policy.admit(
-                head, bodiless=request.bodiless_answer, gzip_accepted=request.gzip_accepted
-            )
+            if request.upgrade:
+                answer = response_policy.admit_101(head, request.upgrade, request.websocket_accept)
+            if answer is None:
+                answer = response_policy.admit(
+                    head, bodiless=request.bodiless_answer, gzip_accepted=request.gzip_accepted
+                )
         except RefusedResponseError as error:
-            _log.warning("answer refused", agent_id=self._request.credential.agent_id, error=str(error))
+            _log.warning("answer refused", agent_id=request.credential.agent_id, error=str(error))
             self._fail(errors.failure_of(error))
             return
         self._answered = True
-        _BY_CLUSTER[response.status // 100].inc()
-        client = self._client
-        client.set_deadline(NO_SUCH_DEADLINE)
-        if response.content_length is None and not response.bodiless:
-            self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
-        lines = response.lines + self._cors if self._cors else response.lines
-        client.start(lines, response.content_length, bodiless=response.bodiless)
-        if self._request.upgrade and self._stream is not None:
-            self._stream.end()  # the cluster declined: nothing of what the client said behind its head counts
+        record = self._record
+        record.status = 101 if isinstance(answer, bytes) else answer.status
+        if record.mutating and not self._owner.journal.answered(record, self):
+            self._held = _HeldAnswer(answer)
+        else:
+            self._answer(answer)
 
     def data_received(self, data: bytes) -> None:
         if self._over or self._stream is None:
             return
         if not self._answered:
             self._fail(errors.failure_of_reset(ResetCode.PROTOCOL, "a body came before its head"))
-        elif self._client.write(data):
+        elif self._held is not None:
+            self._held.data.append(data)
+        elif self._refusal is not None:
             self._stream.consumed(len(data))
+            self._refusal.body += data
+            if len(self._refusal.body) > MAX_REFUSAL_BYTES:
+                self._say_refusal(explained=False)
         else:
-            self._owed += len(data)
+            self._record.sent += len(data)
+            if self._client.write(data):
+                self._stream.consumed(len(data))
+            else:
+                self._owed += len(data)
 
     def ended(self) -> None:
         if self._over:
             return
+        if self._held is not None:
+            self._held.ended = True
+            return
         if not self._answered:
             self._fail(errors.answer_missing())
             return
+        if self._refusal is not None:
+            self._say_refusal(explained=True)
         # An upload the cluster did not wait for, or the client's half of a pipe: nobody reads it any more.
-        self._end(ResetCode.CANCELLED, "")
+        self._end(ResetCode.CANCELLED, "", "completed")
         self._client.finish()
 
     def reset(self, code: int, message: str) -> None:
@@ -225,7 +257,7 @@ class ProxyExchange:
             return
         self._stream = None
         if self._answered:
-            self._end(ResetCode.CANCELLED, "")
+            self._end(ResetCode.CANCELLED, "", "broken")
             self._client.abort()
         elif self._may_retry(code):
             self._retried = True
@@ -246,8 +278,20 @@ class ProxyExchange:
     # From the lease.
 
     def lease_ended(self) -> None:
-        self._end(ResetCode.CANCELLED, "not allowed any more")
+        self._end(ResetCode.CANCELLED, "not allowed any more", "cut")
         self._client.abort()
+
+    # From the journal.
+
+    def record_durable(self) -> None:
+        held, self._held = self._held, None
+        if held is None or self._over:
+            return
+        self._answer(held.answer)
+        for data in held.data:
+            self.data_received(data)
+        if held.ended:
+            self.ended()
 
     # The steps.
 
@@ -257,7 +301,7 @@ class ProxyExchange:
             await step
         except Exception:  # noqa: BLE001 - see above
             _log.exception("a proxied request crashed", agent_id=self._request.credential.agent_id)
-            self._end(ResetCode.INTERNAL, "")
+            self._end(ResetCode.INTERNAL, "", "broken")
             self._client.abort()
 
     async def _authorize(self) -> None:
@@ -272,6 +316,10 @@ class ProxyExchange:
 
     def _granted(self, granted: Grant) -> None:
         self._client.authenticated()
+        self._record.grant = granted
+        if self._request.impersonation is not None and not granted.may_impersonate:
+            self._fail(errors.nested_impersonation())
+            return
         max_body_bytes = self._owner.settings.max_body_bytes
         if (self._head.content_length or 0) > max_body_bytes:
             self._fail(errors.body_too_large(max_body_bytes))
@@ -292,12 +340,29 @@ class ProxyExchange:
             self._owner.leases.hold(self._request.credential, self._grant, self)
 
     def _open(self) -> None:
-        request, granted = self._request, self._grant
+        request, granted, record = self._request, self._grant, self._record
         if granted is None:
             return
-        opening = granted.envelope_for(upgrade=request.upgrade, open_ended=self.open_ended) + request.head
+        opening = granted.envelope_for(
+            upgrade=request.upgrade, open_ended=self.open_ended, impersonation=request.impersonation
+        ) + stamped(
+            request.head,
+            request_id=record.request_id,
+            trace_id=record.trace_id,
+            trace_flags=request.trace_flags,
+        )
+        owner = self._owner
         try:
-            stream = self._owner.tunnels.open_nowait(granted, opening, self._class(), self)
+            if record.mutating:
+                owner.journal.begun(record)
+            if request.target.verb == "watch" and not request.upgrade:
+                stream = owner.watches.open_nowait(granted, request, opening, self)
+            else:
+                stream = owner.tunnels.open_nowait(granted, opening, self._class(), self)
+        except JournalUnavailableError as error:
+            _log.warning("request not recorded, so not sent", error=str(error))
+            self._fail(errors.not_recorded())
+            return
         except PeerError as error:
             _log.info("request cannot be sent", agent_id=granted.agent_id, error=str(error))
             self._fail(errors.opening_too_large())
@@ -329,15 +394,44 @@ class ProxyExchange:
         elif not self._request.upgrade:
             stream.end()
 
-    def _switch(self, head: bytes) -> bool:
-        """Pass a 101 on; False when the answer is an ordinary one."""
-        switch = response_policy.admit_101(head, self._request.upgrade, self._request.websocket_accept)
-        if switch is None:
-            return False
-        self._answered = self._switched = True
-        _BY_CLUSTER[1].inc()
-        self._client.switch_protocols(switch)
-        return True
+    def _answer(self, answer: ClientResponse | bytes) -> None:
+        """Begin the answer: a 101's whole head, or an ordinary one's."""
+        client = self._client
+        if isinstance(answer, bytes):
+            self._switched = True
+            _BY_CLUSTER[1].inc()
+            client.switch_protocols(answer)
+            return
+        _BY_CLUSTER[answer.status // 100].inc()
+        client.set_deadline(NO_SUCH_DEADLINE)
+        if answer.status == 403 and not answer.bodiless:
+            self._refusal = _Refusal(answer)
+        else:
+            if answer.content_length is None and not answer.bodiless:
+                self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
+            self._start(answer, answer.content_length)
+        if self._request.upgrade and self._stream is not None:
+            self._stream.end()  # the cluster declined: nothing of what the client said behind its head counts
+
+    def _start(self, answer: ClientResponse, content_length: int | None) -> None:
+        lines = answer.lines + self._cors if self._cors else answer.lines
+        self._client.start(lines, content_length, bodiless=answer.bodiless)
+
+    def _say_refusal(self, *, explained: bool) -> None:
+        """Pass a 403 on, complete with an explanation or as far as it has come."""
+        refusal, self._refusal = self._refusal, None
+        granted = self._grant
+        if refusal is None or granted is None:
+            return
+        answer, body = refusal.answer, bytes(refusal.body)
+        content_length = answer.content_length
+        if explained:
+            told = self._owner.explainer.explain(granted, self._request, answer.content_type, body)
+            body = body if told is None else told
+            content_length = len(body)
+        self._start(answer, content_length)
+        self._record.sent += len(body)
+        self._client.write(body)
 
     def _class(self) -> StreamClass:
         if self._request.upgrade:
@@ -345,7 +439,7 @@ class ProxyExchange:
         return StreamClass.WATCH if self.open_ended else StreamClass.SMALL
 
     def _may_retry(self, code: int) -> bool:
-        if self._retried or self._body_bytes or self._head.has_body:
+        if self._retried or self._record.received or self._head.has_body:
             return False
         return code in _NOT_DONE or (code in _PERHAPS_DONE and self._request.repeatable)
 
@@ -353,10 +447,12 @@ class ProxyExchange:
 
     def _fail(self, failure: Failure) -> None:
         """Answer with a Status; too late for that, the connection breaks off."""
-        self._end(ResetCode.CANCELLED, "")
         if self._answered:
+            self._end(ResetCode.CANCELLED, "", "broken")
             self._client.abort()
             return
+        self._record.status = failure.code
+        self._end(ResetCode.CANCELLED, "", "refused")
         credential = self._request.credential
         _log.info(
             "request refused",
@@ -368,7 +464,7 @@ class ProxyExchange:
         self._answered = True
         answer_failure(self._head, self._client, failure, self._cors)
 
-    def _end(self, code: ResetCode, message: str) -> None:
+    def _end(self, code: ResetCode, message: str, outcome: Outcome) -> None:
         """Let go of everything but the client."""
         if self._over:
             return
@@ -384,6 +480,29 @@ class ProxyExchange:
             self._owner.underway.leave(granted, open_ended=self.open_ended)
             if self._leased:
                 self._owner.leases.release(granted, self)
+        self._record.outcome = outcome
+        self._owner.journal.ended(self._record)
+
+
+class _HeldAnswer:
+    """An answer that waits for its record, and what has come of it meanwhile: at most the stream's window."""
+
+    __slots__ = ("answer", "data", "ended")
+
+    def __init__(self, answer: ClientResponse | bytes) -> None:
+        self.answer = answer
+        self.data: list[bytes] = []
+        self.ended = False
+
+
+class _Refusal:
+    """A cluster's 403 whose body is being collected."""
+
+    __slots__ = ("answer", "body")
+
+    def __init__(self, answer: ClientResponse) -> None:
+        self.answer = answer
+        self.body = bytearray()
 
 
 def answer_failure(head: RequestHead, client: Client, failure: Failure, cors: bytes = b"") -> None:

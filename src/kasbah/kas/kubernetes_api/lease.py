@@ -15,10 +15,11 @@ from prometheus_client import Counter, Gauge
 
 from kasbah.errors import PeerError
 from kasbah.kas.http_server.clock import CoarseClock
-from kasbah.kas.kubernetes_api.authorizer import AccessDeniedError, Authorizer
+from kasbah.kas.kubernetes_api.authorizer import Authorizer
+from kasbah.kas.kubernetes_api.directory import AccessDeniedError
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.wire.request_policy import BearerCredential
+from kasbah.wire.credential import Credential
 
 _log = structlog.get_logger()
 _TICK_S = 0.5
@@ -43,7 +44,7 @@ class _Lease:
 
     __slots__ = ("checking", "credential", "grant", "recheck_at", "streams", "until")
 
-    def __init__(self, credential: BearerCredential, grant: Grant, recheck_at: float, until: float) -> None:
+    def __init__(self, credential: Credential, grant: Grant, recheck_at: float, until: float) -> None:
         self.credential = credential
         self.grant = grant
         self.streams: set[Leased] = set()
@@ -61,7 +62,7 @@ class LeaseKeeper:
         self._clock = clock
         self._leases: dict[str, _Lease] = {}
 
-    def hold(self, credential: BearerCredential, grant: Grant, stream: Leased) -> None:
+    def hold(self, credential: Credential, grant: Grant, stream: Leased) -> None:
         """This stream runs under this grant from now on."""
         lease = self._leases.get(grant.grant_id)
         if lease is None:

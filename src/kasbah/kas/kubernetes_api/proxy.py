@@ -14,11 +14,15 @@ from typing import Final
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.kubernetes_api import errors
-from kasbah.kas.kubernetes_api.authorizer import Authorizer, ProxyUserDirectory
-from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, Usage, answer_failure
+from kasbah.kas.kubernetes_api.authorizer import Authorizer
+from kasbah.kas.kubernetes_api.directory import Directory
+from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, Usage, Watches, answer_failure
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
 from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.record import Journal, NoJournal
+from kasbah.kas.kubernetes_api.refusals import Explainer, NoExplainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.kubernetes_api.watches import WatchOpener
 from kasbah.wire import request_policy
 from kasbah.wire.http1 import RequestHead
 from kasbah.wire.request_policy import RefusedRequestError
@@ -34,13 +38,15 @@ class KubernetesApiProxy:
 
     def __init__(
         self,
-        directory: ProxyUserDirectory,
+        directory: Directory,
         tunnels: Tunnels,
         clock: CoarseClock,
         *,
         prefix: bytes,
         usage: Usage,
         settings: KubernetesApiSettings | None = None,
+        journal: Journal | None = None,
+        explainer: Explainer | None = None,
     ) -> None:
         """`prefix` ends with a slash; `clock` is the server's; `usage` counts."""
         self.settings = settings or KubernetesApiSettings()
@@ -48,6 +54,9 @@ class KubernetesApiProxy:
         self.leases = LeaseKeeper(self.authorizer, self.settings, clock)
         self.underway = Underway(self.settings)
         self.tunnels = tunnels
+        self.watches: Watches = WatchOpener(tunnels)
+        self.journal: Journal = journal or NoJournal()
+        self.explainer: Explainer = explainer or NoExplainer()
         self.usage = usage
         self.seeking: set[ProxyExchange] = set()
         self._prefix = prefix

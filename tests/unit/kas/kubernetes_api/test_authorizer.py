@@ -20,13 +20,14 @@ from kasbah.kas.kubernetes_api.authorizer import (
     TooManyQuestionsError,
     UndecidedError,
 )
+from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.wire.request_policy import BearerCredential
+from kasbah.wire.credential import Credential
 from tests.doubles.people import MIA_AS_USER, People, mia
 
-GOOD = BearerCredential(kind="pat", agent_id=7, token="good", key=b"good")
-WRONG = BearerCredential(kind="pat", agent_id=7, token="wrong", key=b"wrong")
+GOOD = Credential(kind="pat", agent_id=7, token="good", key=b"good")
+WRONG = Credential(kind="pat", agent_id=7, token="wrong", key=b"wrong")
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Scene:
 @contextlib.asynccontextmanager
 async def scene(**limits: float) -> AsyncIterator[Scene]:
     people, clock = People(), CoarseClock(100, 0)
-    authorizer = Authorizer(people, KubernetesApiSettings(**limits), clock)
+    authorizer = Authorizer(HubDirectory(people), KubernetesApiSettings(**limits), clock)
     async with asyncio.TaskGroup() as group:
         ready = asyncio.Event()
         running = group.create_task(authorizer.run(ready.set))
@@ -61,7 +62,7 @@ async def test_a_grant_is_found_again_without_asking_until_its_time_is_over():
     async with scene(grant_ttl_s=5) as it:
         assert it.authorizer.find(GOOD) is None
         granted = await it.authorizer.authorize(GOOD)
-        assert (granted.agent_id, granted.principal, granted.username) == (7, "user:4", "mia")
+        assert (granted.agent_id, granted.principal, granted.access.username) == (7, "user:4", "mia")
         assert it.authorizer.find(GOOD) is granted
         assert await it.authorizer.authorize(GOOD) is granted
         it.pass_time(5)
@@ -171,7 +172,7 @@ async def test_an_answer_for_another_agent_allows_nothing():
     async with scene() as it:
         it.authorizer._directory = Confused()
         with pytest.raises(UndecidedError):
-            await it.authorizer.authorize(BearerCredential(kind="pat", agent_id=8, token="good", key=b"8"))
+            await it.authorizer.authorize(Credential(kind="pat", agent_id=8, token="good", key=b"8"))
 
 
 @pytest.mark.asyncio

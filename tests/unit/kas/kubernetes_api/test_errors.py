@@ -14,7 +14,12 @@ from kasbah.wire.stream import ResetCode
     ("error", "code", "text"),
     [
         (RefusedRequestError(400, "Bad request: x"), 400, "Bad request: x"),
-        (AccessDeniedError("they are not in the group"), 401, "Unauthorized"),
+        (AccessDeniedError("Unauthorized"), 401, "Unauthorized"),
+        (
+            AccessDeniedError("Forbidden: agentId is not allowed", status=403),
+            403,
+            "Forbidden: agentId is not allowed",
+        ),
         (UndecidedError("hub is away"), 500, "Failed to authorize user session"),
         (TooManyQuestionsError("busy"), 503, "Failed to authorize user session"),
         (RefusedResponseError("a redirect"), 502, "Proxy failed to make outbound request: a redirect"),

@@ -7,20 +7,25 @@ import structlog
 
 from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api import grant as grants
-from kasbah.kas.kubernetes_api.authorizer import AccessDeniedError
+from kasbah.kas.kubernetes_api.directory import AccessDeniedError
 from kasbah.kas.kubernetes_api.exchange import ProxyExchange, answer_failure
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.record import Journal, JournalUnavailableError, NoJournal, RequestRecord
+from kasbah.kas.kubernetes_api.refusals import MAX_REFUSAL_BYTES, NoExplainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.kubernetes_api.watches import WatchOpener
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1, request_policy
-from kasbah.wire.identity import AsAgent
+from kasbah.wire.identity import AsUser
+from kasbah.wire.kubernetes_api import split_stamp
 from kasbah.wire.kubernetes_status import Failure
 from kasbah.wire.stream import ResetCode, StreamClass
 from tests.doubles.loopback_agent import LoopbackAgent, LoopbackStream
+from tests.doubles.people import access_of_mia
 from tests.doubles.recording_exchange import RecordingClient
 
-GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+GRANT = grants.issue("g", access_of_mia(), deadline_ms=1)
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
 WATCH = b"GET /api/v1/pods?watch=1"
 EXEC = b"GET /api/v1/namespaces/a/pods/b/exec"
@@ -60,6 +65,8 @@ class Scene:
         *lines: bytes,
         decision: object = GRANT,
         prepare: Callable[[LoopbackAgent], None] = lambda _agent: None,
+        journal: Journal | None = None,
+        explainer: NoExplainer | None = None,
         **settings: float,
     ) -> None:
         self.settings = KubernetesApiSettings(**settings)
@@ -67,6 +74,9 @@ class Scene:
         self.leases = Leases()
         self.underway = Underway(self.settings)
         self.tunnels = LoopbackAgent()
+        self.watches = WatchOpener(self.tunnels)
+        self.journal = journal or NoJournal()
+        self.explainer = explainer or NoExplainer()
         self.usage = UsageCounters()
         self.seeking: set[ProxyExchange] = set()
         self.spawned: list[Coroutine[object, object, None]] = []
@@ -406,8 +416,114 @@ def test_a_switch_passes_bytes_both_ways_without_a_limit():
 def test_a_declined_switch_is_an_ordinary_answer_and_ends_our_half():
     it = Scene(EXEC, *SPDY)
     it.stream.say_head(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n")
-    assert it.client.status == 403
     assert it.stream.request_ended
+    it.stream.say(b"no")
+    it.stream.say_end()
+    assert (it.client.status, it.client.body) == (403, b"no")
+
+
+class SlowJournal(NoJournal):
+    """Durable when the test says so."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.holder: ProxyExchange | None = None
+
+    def begun(self, record: RequestRecord) -> None:
+        self.said.append(f"begun {record.request.target.verb}")
+
+    def answered(self, record: RequestRecord, then: ProxyExchange) -> bool:  # type: ignore[override]
+        self.said.append(f"answered {record.status}")
+        self.holder = then
+        return False
+
+    def ended(self, record: RequestRecord) -> None:
+        self.said.append(f"ended {record.outcome} {record.received} {record.sent}")
+
+
+def recorded(line: bytes, *lines: bytes) -> tuple[Scene, SlowJournal]:
+    journal = SlowJournal()
+    return Scene(line, *lines, journal=journal), journal
+
+
+def test_the_answer_to_a_write_waits_for_its_record():
+    it, journal = recorded(b"DELETE /api/v1/namespaces/a/pods/b")
+    assert journal.said == ["begun delete"]
+    it.stream.answer(b"gone")
+    assert (it.client.status, journal.said[1:]) == (0, ["answered 200"])
+    assert journal.holder is not None
+    journal.holder.record_durable()
+    assert (it.client.status, it.client.body, it.client.said[-1]) == (200, b"gone", "finish")
+    assert journal.said[2:] == ["ended completed 0 4"]
+
+
+def test_so_does_a_switch_and_what_comes_behind_it():
+    it, journal = recorded(EXEC, *SPDY)
+    it.stream.say_head(b"HTTP/1.1 101 Switching\r\nUpgrade: SPDY/3.1\r\n\r\n")
+    it.stream.say(b"hello")
+    assert not it.client.switched
+    assert journal.holder is not None
+    journal.holder.record_durable()
+    assert it.client.switched
+    assert it.client.body == b"hello"
+
+
+def test_a_client_that_leaves_while_the_record_is_written_gets_nothing():
+    it, journal = recorded(b"DELETE /api/v1/namespaces/a/pods/b")
+    it.stream.answer(b"gone")
+    it.exchange.client_gone()
+    assert journal.holder is not None
+    journal.holder.record_durable()
+    assert (it.client.status, journal.said[2:]) == (0, ["ended cancelled 0 0"])
+
+
+def test_what_cannot_be_recorded_is_not_sent():
+    class Full(NoJournal):
+        def begun(self, record: RequestRecord) -> None:
+            raise JournalUnavailableError("no space left")
+
+    it = Scene(b"DELETE /api/v1/namespaces/a/pods/b", journal=Full())
+    assert (it.client.status, it.tunnels.streams) == (503, [])
+
+
+def test_a_read_is_written_down_once():
+    it, journal = recorded(b"GET /version")
+    it.stream.answer(b"hello")
+    assert journal.said == ["ended completed 0 5"]
+
+
+class Explainer(NoExplainer):
+    def explain(self, grant: Grant, request: object, content_type: bytes, body: bytes) -> bytes | None:
+        return b"%b: %b, because" % (content_type, body) if body == b"no" else None
+
+
+@pytest.mark.parametrize(("body", "told"), [(b"no", b"application/json: no, because"), (b"hm", b"hm")])
+def test_a_403_of_the_cluster_is_explained(body, told):
+    it = Scene(explainer=Explainer())
+    it.stream.answer(body, status=b"403 Forbidden")
+    assert (it.client.status, it.client.content_length, it.client.body) == (403, len(told), told)
+
+
+def test_a_403_that_is_no_status_passes_as_it_came():
+    it = Scene(explainer=Explainer())
+    body = b"x" * (MAX_REFUSAL_BYTES + 10)
+    it.stream.answer(body, status=b"403 Forbidden")
+    assert (it.client.content_length, it.client.body) == (len(body), body)
+
+
+def test_the_client_may_be_somebody_else_where_nobody_is_impersonated():
+    it = Scene(b"GET /version", b"Impersonate-User: alice")
+    assert it.stream.envelope.identity == AsUser(username="alice")
+    mia = grants.issue("g", access_of_mia(AsUser(username="mia")), deadline_ms=1)
+    refused = Scene(b"GET /version", b"Impersonate-User: alice", decision=mia)
+    assert (refused.client.status, refused.underway.total) == (400, 0)
+
+
+def test_a_request_carries_its_name_and_its_trace():
+    it = Scene(b"GET /version", b"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    plain, stamp = split_stamp(it.stream.opening)
+    assert stamp.startswith(b"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-")
+    assert plain.endswith(b"Via: 1.1 kasbah-kas\r\n\r\n")
 
 
 def head_of(line: bytes, *lines: bytes) -> http1.RequestHead:

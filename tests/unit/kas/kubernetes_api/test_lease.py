@@ -10,13 +10,14 @@ import pytest
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.hub_client.errors import HubUnavailableError
 from kasbah.kas.kubernetes_api.authorizer import Authorizer
+from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.wire.request_policy import BearerCredential
+from kasbah.wire.credential import Credential
 from tests.doubles.people import MIA_AS_USER, People, mia
 
-GOOD = BearerCredential(kind="pat", agent_id=7, token="good", key=b"good")
+GOOD = Credential(kind="pat", agent_id=7, token="good", key=b"good")
 SETTINGS = KubernetesApiSettings(grant_ttl_s=5, recheck_s=4, lease_s=9)
 
 
@@ -50,7 +51,7 @@ class Scene:
 @contextlib.asynccontextmanager
 async def scene() -> AsyncIterator[Scene]:
     people, clock = People(), CoarseClock(100, 0)
-    authorizer = Authorizer(people, SETTINGS, clock)
+    authorizer = Authorizer(HubDirectory(people), SETTINGS, clock)
     leases = LeaseKeeper(authorizer, SETTINGS, clock)
     async with asyncio.TaskGroup() as group:
         ready = asyncio.Event()

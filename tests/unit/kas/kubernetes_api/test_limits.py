@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kasbah.kas.kubernetes_api import grant
 from kasbah.kas.kubernetes_api.limits import Underway
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.wire.identity import AsAgent
+from tests.doubles.people import access_of_mia
 
 
 def granted(principal: str = "user:4", agent_id: int = 7) -> grant.Grant:
-    return grant.issue(
-        "g", agent_id=agent_id, principal=principal, username="x", identity=AsAgent(), deadline_ms=0
-    )
+    user_id = int(principal.partition(":")[2])
+    return grant.issue("g", replace(access_of_mia(), agent_id=agent_id, user_id=user_id), deadline_ms=0)
 
 
 def test_one_person_has_a_share_and_what_ends_makes_room():

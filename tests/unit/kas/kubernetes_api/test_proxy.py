@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kasbah.kas.http_server.clock import CoarseClock
+from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
@@ -23,7 +24,12 @@ def make(origin: str = HUB) -> tuple[KubernetesApiProxy, LoopbackAgent]:
     agent = LoopbackAgent()
     settings = KubernetesApiSettings(external_origin=origin)
     proxy = KubernetesApiProxy(
-        People(), agent, CoarseClock(0, 0), prefix=b"/k8s/", usage=UsageCounters(), settings=settings
+        HubDirectory(People()),
+        agent,
+        CoarseClock(0, 0),
+        prefix=b"/k8s/",
+        usage=UsageCounters(),
+        settings=settings,
     )
     return proxy, agent
 

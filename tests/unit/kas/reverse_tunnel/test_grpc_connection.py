@@ -10,17 +10,17 @@ from kasbah.kas.kubernetes_api import grant as grants
 from kasbah.kas.reverse_tunnel.grpc_connection import GrpcAgentConnection, bearer_token
 from kasbah.kas.reverse_tunnel.refusal import UNAUTHENTICATED
 from kasbah.kit.secrets import Secret
-from kasbah.wire.identity import AsAgent
 from kasbah.wire.methods import CONNECT, GET_CONFIGURATION, REGISTER
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
 from kasbah.wire.stream import StreamClass, StreamKind
 from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_grpc_end import AUTHORIZATION, FarGrpcEnd
+from tests.doubles.people import access_of_mia
 from tests.doubles.tunnel_owner import TunnelOwner
 from tests.doubles.tunnel_pair import RecordingHandler
 
-GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+GRANT = grants.issue("g", access_of_mia(), deadline_ms=1)
 OPENING = GRANT.envelope_for(upgrade=b"", open_ended=False) + b"GET /version HTTP/1.1\r\n\r\n"
 
 

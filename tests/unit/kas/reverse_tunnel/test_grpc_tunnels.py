@@ -7,15 +7,15 @@ import pytest
 from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api import grant as grants
 from kasbah.kas.reverse_tunnel.grpc_tunnels import GrpcTunnels
-from kasbah.wire.identity import AsAgent
 from kasbah.wire.pb.gitlab.agent.reverse_tunnel.rpc.rpc_pb2 import ConnectRequest, ConnectResponse
 from kasbah.wire.reverse_tunnel.descriptor import KUBERNETES_API_DESCRIPTOR
 from kasbah.wire.rpc import StatusCode
 from kasbah.wire.stream import ResetCode, StreamClass, StreamKind
+from tests.doubles.people import access_of_mia
 from tests.doubles.recording_call import RecordingCall
 from tests.doubles.tunnel_pair import RecordingHandler
 
-GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+GRANT = grants.issue("g", access_of_mia(), deadline_ms=1)
 OPENING = GRANT.envelope_for(upgrade=b"", open_ended=False) + b"GET /version HTTP/1.1\r\n\r\n"
 OTHER = ConnectRequest(
     descriptor={"agent_descriptor": {"services": [{"name": "s", "methods": [{"name": "m"}]}]}}

@@ -28,7 +28,6 @@ from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kit.secrets import Secret
 from kasbah.wire.http1 import Headers, RequestHead, request_head
-from kasbah.wire.identity import AsAgent
 from kasbah.wire.methods import CONNECT
 from kasbah.wire.native_tunnel.engine import Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode
@@ -39,10 +38,11 @@ from tests.doubles.fake_transport import FakeTransport
 from tests.doubles.far_end import FarEnd
 from tests.doubles.far_grpc_end import FarGrpcEnd
 from tests.doubles.grpc_pair import RecordingCallHandler
+from tests.doubles.people import access_of_mia
 from tests.doubles.tunnel_pair import RecordingHandler
 
 AGENT = AgentInfo(agent_id=7, project_id=1, agent_name="a", project_path="g/p", default_branch="main")
-GRANT = grants.issue("g", agent_id=7, principal="user:4", username="mia", identity=AsAgent(), deadline_ms=1)
+GRANT = grants.issue("g", access_of_mia(), deadline_ms=1)
 WATCH = GRANT.envelope_for(upgrade=b"", open_ended=True) + b"GET /api/v1/pods?watch=1 HTTP/1.1\r\n\r\n"
 TOKEN = "glagent-t"
 KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")

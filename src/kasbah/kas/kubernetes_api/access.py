@@ -1,0 +1,47 @@
+"""Who was found behind a credential, and on which terms they may use an agent.
+
+Records alone: `directory` fills them from what the Git side answers, `authorizer` turns them into grants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kasbah.wire.identity import Identity
+
+AccessType = Literal["ci_job", "personal_access_token", "session_cookie"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """The entry of the agent's configuration file that lets somebody in, as far as the Git side tells."""
+
+    project_path: str
+    """The project that holds the file."""
+    file: str
+    entry: str
+    """Such as `user_access.groups[0]`; `implicit` for the agent's own project."""
+    line: int = 0
+    """Where the entry begins; 0 when that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One credential's leave to use one agent."""
+
+    agent_id: int
+    config_project_id: int
+    access_type: AccessType
+    user_id: int
+    username: str
+    job_id: int = 0
+    """Of a CI job; 0 for people."""
+    identity: Identity
+    """Whom the cluster will see."""
+    basis: Basis | None = field(default=None)
+
+    @property
+    def principal(self) -> str:
+        """Who is counted and limited: a person, apart from the jobs that run for them."""
+        return f"ci_user:{self.user_id}" if self.access_type == "ci_job" else f"user:{self.user_id}"
