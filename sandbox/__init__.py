@@ -13,6 +13,7 @@ It knows nothing of Kasbah beyond the roots of its errors.
 
 from __future__ import annotations
 
+from sandbox.audit import AuditLog
 from sandbox.cluster import Cluster, ExistingCluster
 from sandbox.contexts import existing
 from sandbox.errors import CannotRunError, SandboxError
@@ -21,6 +22,7 @@ from sandbox.workload import IMAGE
 
 __all__ = [
     "IMAGE",
+    "AuditLog",
     "CannotRunError",
     "Cluster",
     "ExistingCluster",

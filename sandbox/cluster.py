@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sandbox import kubectl
+from sandbox.audit import AuditLog
 from sandbox.plane import ControlPlane
 from sandbox.processes import Processes
 from sandbox.users import Users
@@ -58,6 +59,11 @@ class Cluster:
     def admin_kubeconfig(self) -> Path:
         """A kubeconfig that may do everything."""
         return self._control_plane.admin_kubeconfig
+
+    @property
+    def audit(self) -> AuditLog:
+        """What the API server writes about each request it answered."""
+        return self._control_plane.audit
 
     @property
     def supervisor_pid(self) -> int:

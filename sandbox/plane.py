@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sandbox import keys, kubeconfig, ports
 from sandbox.api import Api
+from sandbox.audit import AuditLog
 from sandbox.processes import Processes
 from sandbox.users import Person, Users
 
@@ -48,6 +49,7 @@ class ControlPlane:
         self.admin_kubeconfig = processes.directory / "admin.kubeconfig"
         self._signing_key = processes.directory / "service-accounts.key"
         self.api = Api(self.url, self.ca_file, users.admin.token)
+        self.audit = AuditLog(processes.directory)
 
     def start(self) -> None:
         """Starts the four programs; `wait` tells when they answer."""
@@ -151,6 +153,7 @@ class ControlPlane:
                 f"--service-cluster-ip-range={self._network.service_cidr}",
                 "--kubelet-preferred-address-types=InternalIP",
                 "--allow-privileged=true",
+                *self.audit.flags(),
                 "--max-requests-inflight=0",  # benchmarks measure us, not the queues of one small API server
                 "--enable-priority-and-fairness=false",
             ],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
 import sandbox
@@ -41,6 +43,35 @@ def test_kubeconfigs_survive_a_restart_of_the_api_server(control_plane: sandbox.
     control_plane.restart_api_server()
     assert control_plane.admin_kubeconfig.read_bytes() == before
     assert control_plane.kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+
+def test_the_audit_log_names_each_request_as_its_sender_did(control_plane: sandbox.Cluster) -> None:
+    since = control_plane.audit.position()
+    asked = [f"{number:032x}" for number in range(1, 21)]
+    for name in asked:
+        assert _get(control_plane, "/api/v1/namespaces/default", name) == 200
+    events = [event for event in control_plane.audit.events(since) if event["auditID"] in asked]
+    assert [event["auditID"] for event in events] == asked
+    assert {(event["verb"], event["objectRef"]["name"], event["stage"]) for event in events} == {
+        ("get", "default", "ResponseComplete")
+    }
+
+
+def test_the_audit_log_leaves_out_health_and_signs_of_life(control_plane: sandbox.Cluster) -> None:
+    since = control_plane.audit.position()
+    control_plane.kubectl("get", "--raw", "/readyz")
+    control_plane.kubectl("get", "leases", "-n", "kube-node-lease")
+    control_plane.kubectl("get", "leases", "-n", "default")
+    seen = [event["requestURI"] for event in control_plane.audit.events(since)]
+    assert not any("/readyz" in uri or "/namespaces/kube-node-lease/leases" in uri for uri in seen)
+    assert any("/namespaces/default/leases" in uri for uri in seen)
+
+
+def _get(cluster: sandbox.Cluster, path: str, audit_id: str) -> int:
+    config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json").stdout)
+    headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}", "Audit-Id": audit_id}
+    with httpx2.Client(verify=ssl.create_default_context(cafile=cluster.ca_file), trust_env=False) as client:
+        return client.get(cluster.api_server + path, headers=headers).status_code
 
 
 def test_the_version_is_the_pinned_one(control_plane: sandbox.Cluster) -> None:
