@@ -12,6 +12,7 @@ import uvloop
 
 from kasbah.kas.http_server.router import PROXY_PREFIX
 from kasbah.kas.http_server.server import HttpServer, Listen
+from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
@@ -101,7 +102,12 @@ async def make_scene(settings: KubernetesApiSettings | None = None) -> AsyncIter
     agent, people = LoopbackAgent(), People()
     server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: None)
     proxy = KubernetesApiProxy(
-        people, agent, server.clock, prefix=PROXY_PREFIX, usage=UsageCounters(), settings=settings
+        HubDirectory(people),
+        agent,
+        server.clock,
+        prefix=PROXY_PREFIX,
+        usage=UsageCounters(),
+        settings=settings,
     )
     server.route = proxy.exchange
     async with asyncio.TaskGroup() as group:

@@ -10,6 +10,7 @@ import pytest
 from kasbah.kas.hub_client.errors import HubUnavailableError
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.wire.identity import AsAgent, AsUser
+from kasbah.wire.kubernetes_api import split_stamp
 from kasbah.wire.stream import ResetCode
 from tests.doubles.loopback_agent import until
 from tests.doubles.people import MIA_AS_USER, mia
@@ -22,10 +23,12 @@ async def test_a_get_arrives_clean_and_its_answer_comes_back(scene_with):
     async with scene_with() as scene, scene.client() as client:
         client.ask(b"GET /api/v1/pods?limit=500", b"Accept: application/json\r\nCookie: a=b\r\nX-Odd: 1\r\n")
         stream = await scene.stream()
-        assert stream.request_head == (
+        plain, stamp = split_stamp(stream.request_head)
+        assert plain == (
             b"GET /api/v1/pods?limit=500 HTTP/1.1\r\nAccept: application/json\r\n"
             b"Accept-Encoding: identity\r\nVia: 1.1 kasbah-kas\r\n\r\n"
         )
+        assert stamp
         assert stream.request_ended
         assert stream.envelope.agent_id == 7
         assert stream.envelope.identity == AsAgent()
@@ -83,15 +86,32 @@ async def test_bad_credentials_get_gitlabs_words_and_no_stream(scene_with, token
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "header", [b"Impersonate-User: root", b"impersonate-Extra-a: b", b"X-Remote-Group: g"]
+    ("header", "said"),
+    [
+        (b"Impersonate-User: root", b"nested impersonation is not supported"),
+        (b"impersonate-Extra-a: b", b"impersonation needs exactly one Impersonate-User"),
+        (b"X-Remote-Group: g", b"not a client's to send"),
+    ],
 )
-async def test_a_client_may_not_name_an_identity(scene_with, header):
+async def test_who_is_impersonated_already_may_not_name_an_identity(scene_with, header, said):
     async with scene_with() as scene, scene.client() as client:
+        scene.people.tokens["good"] = mia(MIA_AS_USER)
         client.ask(b"GET /version", header + b"\r\n")
         answer = await client.answer()
         assert scene.agent.streams == []
     assert answer.status == 400
-    assert b"nested impersonation is not supported" in answer.body
+    assert said in answer.body
+
+
+@pytest.mark.asyncio
+async def test_who_acts_as_the_agent_may_be_somebody_else(scene_with):
+    async with scene_with() as scene, scene.client() as client:
+        client.ask(b"GET /version", b"Impersonate-User: root\r\nImpersonate-Group: g\r\n")
+        stream = await scene.stream()
+        assert stream.envelope.identity == AsUser(username="root", groups=("g",))
+        assert b"mpersonate" not in stream.request_head
+        stream.answer()
+        assert (await client.answer()).status == 200
 
 
 @pytest.mark.asyncio
