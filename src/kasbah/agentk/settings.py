@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from kasbah import __version__
-from kasbah.agentk.reverse_tunnel.address import ProxySettings, parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import parse_kas_address
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings, TunnelChoice
 from kasbah.errors import UserError
+from kasbah.kit.http_proxy import ProxySettings
 from kasbah.kit.secrets import Secret
 from kasbah.kube.kubeconfig import KubeFlags
 

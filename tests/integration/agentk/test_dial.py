@@ -8,11 +8,12 @@ import socket
 import pytest
 
 from kasbah.agentk.reverse_tunnel import tcp
-from kasbah.agentk.reverse_tunnel.address import ProxySettings, parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import parse_kas_address
 from kasbah.agentk.reverse_tunnel.dial import dial
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.agentk.reverse_tunnel.tls import tls_context
 from kasbah.errors import PeerError
+from kasbah.kit.http_proxy import ProxySettings
 from kasbah.kit.secrets import Secret
 from tests.doubles.loopback_server import serving
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kasbah.agentk.reverse_tunnel.address import ProxySettings, parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import parse_kas_address
 from kasbah.agentk.reverse_tunnel.module import ReverseTunnel
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
 from kasbah.kas.http_server.exchange import NullExchange
@@ -22,6 +22,7 @@ from kasbah.kas.hub_client.records import AgentInfo
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings as KasSettings
+from kasbah.kit.http_proxy import ProxySettings
 from kasbah.kit.local_ca import LocalCertificates, ensure_local_ca
 from kasbah.kit.secrets import Secret
 from kasbah.wire.methods import REGISTER

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 
-from kasbah.agentk.reverse_tunnel.address import KasAddress, ProxyAddress
+from kasbah.agentk.reverse_tunnel.address import KasAddress
 from kasbah.agentk.reverse_tunnel.head_reader import HeadReader
 from kasbah.errors import PeerError
+from kasbah.kit.http_proxy import ProxyAddress
 
 
 async def ask(

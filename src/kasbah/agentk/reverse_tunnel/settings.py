@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kasbah.agentk.reverse_tunnel.address import KasAddress, ProxySettings
+from kasbah.agentk.reverse_tunnel.address import KasAddress
+from kasbah.kit.http_proxy import ProxySettings
 
 
 class TunnelChoice(enum.Enum):

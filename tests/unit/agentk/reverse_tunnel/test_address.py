@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kasbah.agentk.reverse_tunnel.address import ProxySettings, find_proxy, parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import find_proxy, parse_kas_address
 from kasbah.errors import UserError
+from kasbah.kit.http_proxy import ProxySettings
 from kasbah.kit.secrets import Secret
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kasbah.agentk.reverse_tunnel import proxy
-from kasbah.agentk.reverse_tunnel.address import ProxyAddress, parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import parse_kas_address
 from kasbah.agentk.reverse_tunnel.head_reader import HeadReader
 from kasbah.errors import PeerError
+from kasbah.kit.http_proxy import ProxyAddress
 from kasbah.kit.secrets import Secret
 from tests.doubles.fake_transport import FakeTransport
 

@@ -6,8 +6,9 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from kasbah.agentk.reverse_tunnel.address import ProxySettings, parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import parse_kas_address
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kit.http_proxy import ProxySettings
 from kasbah.kit.secrets import Secret
 
 ADDRESS = parse_kas_address("wss://kas.example.com/")
