@@ -176,13 +176,14 @@ async def test_nothing_that_stands_beside_an_answer_reaches_who_asked_or_another
             assert EVIL.encode() not in info + head
             assert ConnectResponse.FromString(info).request_info.meta.keys() <= {"traceparent", "tracestate"}
             asked = HttpRequest.FromString(ConnectResponse.FromString(head).message.data).header.request
-            assert set(asked.header) <= {"Accept-Encoding", "Via", "Traceparent"}
+            assert set(asked.header) <= {"Accept-Encoding", "Audit-Id", "Via", "Traceparent"}
         assert EVIL not in str(logs)
 
 
-async def test_a_persons_impersonation_reaches_no_agent():
+async def test_a_persons_impersonation_that_is_none_reaches_no_agent():
     async with kas_among_hostiles() as scene, hostile(scene.port) as peer:
         peer.say(headers(1, block(CONNECT.path, token_of(2))) + data(1, KUBERNETES_API_DESCRIPTOR))
-        got = await scene.ask(2, headers=b"Impersonate-User: admin\r\n")
-        assert got.status == 400
+        for lines in (b"Impersonate-Group: admins\r\n", b"X-Remote-User: admin\r\n"):
+            got = await scene.ask(2, headers=lines)
+            assert got.status == 400
         assert peer.messages(1) == []
