@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from kasbah.kas.http_server.exchange import NullExchange
 from kasbah.kas.http_server.router import PROXY_PREFIX
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.kubernetes_api.directory import HubDirectory
@@ -90,7 +91,7 @@ class Scene:
 @contextlib.asynccontextmanager
 async def make_scene(settings: KubernetesApiSettings | None = None) -> AsyncIterator[Scene]:
     agent, people = LoopbackAgent(), People()
-    server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: None)
+    server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: NullExchange())
     proxy = KubernetesApiProxy(
         HubDirectory(people),
         agent,
