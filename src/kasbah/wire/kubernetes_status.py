@@ -91,27 +91,28 @@ def _negotiate(accept: bytes) -> str | None:
     return None
 
 
-def _document(failure: Failure) -> dict[str, object]:
-    document: dict[str, object] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-    document["message"] = failure.message
+def document(failure: Failure) -> dict[str, object]:
+    """The `Status` object that says this failure."""
+    status: dict[str, object] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    status["message"] = failure.message
     if failure.code in _REASONS:
-        document["reason"] = _REASONS[failure.code]
+        status["reason"] = _REASONS[failure.code]
     if failure.retry_after_s:
-        document["details"] = {"retryAfterSeconds": failure.retry_after_s}
-    document["code"] = failure.code
-    return document
+        status["details"] = {"retryAfterSeconds": failure.retry_after_s}
+    status["code"] = failure.code
+    return status
 
 
 def _json(failure: Failure, *, indent: int | None) -> bytes:
     separators, end = ((",", ": "), "") if indent else ((",", ":"), "\n")
-    text = json.dumps(_document(failure), indent=indent, separators=separators, ensure_ascii=False)
+    text = json.dumps(document(failure), indent=indent, separators=separators, ensure_ascii=False)
     return f"{text.translate(_ESCAPES)}{end}".encode("utf-8", "replace")
 
 
 def _yaml(failure: Failure) -> bytes:
     """Keys in order of the alphabet, as sigs.k8s.io/yaml writes them; strings in JSON's quotes are YAML too."""
     lines = []
-    for key, value in sorted(_document(failure).items()):
+    for key, value in sorted(document(failure).items()):
         if isinstance(value, dict) and value:
             lines += [f"{key}:", *(f"  {inner}: {number}" for inner, number in value.items())]
         else:
