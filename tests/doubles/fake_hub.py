@@ -15,6 +15,7 @@ import msgspec
 SECRET = b"0123456789abcdef0123456789abcdef"
 COMMIT = "a" * 40
 _PREFIX = "/api/v4/internal/kubernetes/"
+_JOB = "/api/v4/job/"
 _OF_AGENTS = ("agent_info", "project_info", "verify_project_access", "modules/")
 _NOWHERE: dict[str, Any] = {"error": "404 Not Found"}
 
@@ -56,6 +57,21 @@ def proxy_user(**changes: Any) -> dict[str, Any]:
     return answer | changes
 
 
+def allowed_agents(**changes: Any) -> dict[str, Any]:
+    """GitLab's documented answer about a job that may use agent 7, changed."""
+    config_project = {"id": 31, "name": "fleet", "path_with_namespace": "ops/fleet"}
+    configuration = {"default_namespace": "shop", "access_as": {"ci_job": {}}, "environments": ["production"]}
+    answer: dict[str, Any] = {
+        "allowed_agents": [{"id": 7, "config_project": config_project, "configuration": configuration}],
+        "job": {"id": 9001},
+        "pipeline": {"id": 800},
+        "project": {"id": 40, "groups": [{"id": 5}, {"id": 2}]},
+        "user": {"id": 4, "username": "mia", "roles_in_project": ["guest", "reporter", "developer"]},
+        "environment": {"tier": "production", "slug": "production"},
+    }
+    return answer | changes
+
+
 @dataclass
 class FakeHub(httpx2.AsyncBaseTransport):
     """One project with one agent and, once `commit_id` is set, a repository; every commit has the same files."""
@@ -69,6 +85,8 @@ class FakeHub(httpx2.AsyncBaseTransport):
     projects: dict[str, int] = field(default_factory=lambda: {"ops/fleet": 31})
     """The projects the agent may read; all have the same repository but the empty ones."""
     empty: set[int] = field(default_factory=set)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=lambda: {"glcbt-running": allowed_agents()})
+    """What running CI jobs hear, by their tokens."""
     configurations: list[dict[str, Any]] = field(default_factory=list)
     requests: list[httpx2.Request] = field(default_factory=list)
     """Everything that was asked, in order."""
@@ -85,7 +103,7 @@ class FakeHub(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer as the documents say."""
         self.requests.append(request)
-        route = request.url.path.partition(_PREFIX)[2]
+        route = request.url.path.removeprefix(_PREFIX).removeprefix(_JOB)
         if forced := self._forced.get(route):
             answer = forced.pop(0)
             if isinstance(answer, Exception):
@@ -107,6 +125,9 @@ class FakeHub(httpx2.AsyncBaseTransport):
                 return httpx2.Response(204)
             case "authorize_proxy_user":
                 return json_answer(200, proxy_user())
+            case "allowed_agents":
+                job = self.jobs.get(request.headers.get("job-token", ""))
+                return json_answer(200, job) if job else json_answer(401, {"message": "401 Unauthorized"})
             case "usage_metrics":
                 return httpx2.Response(204)
             case _ if route.startswith("repository_"):

@@ -3,7 +3,8 @@
 What it reads means what it means to kubectl (`yaml_scalars`), and whatever is doubtful is refused with its line and
 column: duplicate keys, tags of other types, keys that are not words or numbers. Nothing is composed first: the
 events of libyaml are counted while they come, so a hundred thousand levels of nesting, a bomb of aliases or a file of
-any size costs as much as the limits allow and no more. The values are built without recursion.
+any size costs as much as the limits allow and no more. The values are built without recursion. Whoever must show people
+their text again learns from the same pass on which line each entry begins.
 
 Aliases share what they stand for; treat the result as read-only.
 """
@@ -60,13 +61,46 @@ class Limits:
 DEFAULT: Final = Limits()
 
 
+class Lines:
+    """On which line each entry of the lists and mappings of one text begins."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, tuple[Value, dict[str | int, int]]] = {}
+
+    def of(self, holder: Value, entry: str | int) -> int:
+        """The line, counted from 1, of a key or an index of this very list or mapping; 0 when it has no such entry."""
+        _, places = self._places.get(id(holder), (None, {}))
+        return places.get(entry, 0)
+
+    def note(self, holder: Value, places: dict[str | int, int]) -> None:
+        """Where a finished list or mapping has its entries; it is kept, so that no other one takes its place."""
+        self._places[id(holder)] = (holder, places)
+
+    def places_of(self, holder: Value) -> dict[str | int, int]:
+        """All that is known of one list or mapping."""
+        return self._places[id(holder)][1]
+
+
 def read(text: bytes, limits: Limits = DEFAULT) -> Value:
     """The one document in the text; None when there is none.
 
     Raises:
         YamlError: it cannot be read, or there are several.
     """
-    documents = read_all(text, limits)
+    return _only(read_all(text, limits))
+
+
+def read_with_lines(text: bytes, limits: Limits = DEFAULT) -> tuple[Value, Lines]:
+    """As `read`, and where its entries stand.
+
+    Raises:
+        YamlError: it cannot be read, or there are several.
+    """
+    lines = Lines()
+    return _only(_documents(text, limits, lines)), lines
+
+
+def _only(documents: list[Value]) -> Value:
     if len(documents) > 1:
         raise YamlError(f"{len(documents)} documents; only one is expected")
     return documents[0] if documents else None
@@ -78,6 +112,10 @@ def read_all(text: bytes, limits: Limits = DEFAULT) -> list[Value]:
     Raises:
         YamlError: one of them cannot be read.
     """
+    return _documents(text, limits, None)
+
+
+def _documents(text: bytes, limits: Limits, lines: Lines | None) -> list[Value]:
     if len(text) > limits.max_bytes:
         raise YamlError(f"{len(text)} bytes; at most {limits.max_bytes} are taken")
     try:
@@ -86,7 +124,7 @@ def read_all(text: bytes, limits: Limits = DEFAULT) -> list[Value]:
         line = text.count(b"\n", 0, error.start) + 1
         column = error.start - text.rfind(b"\n", 0, error.start)
         raise YamlError("this is not UTF-8", line, column) from error
-    builder = _Builder(limits)
+    builder = _Builder(limits, lines)
     try:
         for event in yaml.parse(decoded, Loader=yaml.CSafeLoader):
             builder.take(event)
@@ -110,6 +148,9 @@ class _Frame:
     """The key whose value comes next; None when a key comes next, and always in lists."""
     merging: bool = False
     merged: dict[str, Value] | None = None
+    line: int = 0
+    """Where it begins itself."""
+    places: dict[str | int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,6 +158,7 @@ class _Builder:
     """Builds values from events, with a stack of its own."""
 
     limits: Limits
+    lines: Lines | None
     documents: list[Value] = field(default_factory=list)
     _stack: list[_Frame] = field(default_factory=list)
     _anchors: dict[str, tuple[Value, int]] = field(default_factory=dict)
@@ -155,7 +197,7 @@ class _Builder:
         if self._expects_key():
             raise _error(event, "a key must be a word or a number")
         self._count(event, 1)
-        self._stack.append(_Frame(value, self._anchor(event)))
+        self._stack.append(_Frame(value, self._anchor(event), line=_line(event)))
 
     def _close(self, event: yaml.Event) -> None:
         frame = self._stack.pop()
@@ -163,7 +205,9 @@ class _Builder:
             frame.value = {**frame.merged, **frame.value}  # type: ignore[dict-item]
         if frame.anchor is not None:
             self._anchors[frame.anchor] = (frame.value, frame.nodes)
-        self._place(event, frame.value, frame.nodes)
+        if self.lines is not None:
+            self.lines.note(frame.value, frame.places)
+        self._place(event, frame.value, frame.nodes, frame.line)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._count(event, 1)
@@ -176,7 +220,7 @@ class _Builder:
         anchor = self._anchor(event)
         if anchor is not None:
             self._anchors[anchor] = (value, 1)
-        self._place(event, value, 1)
+        self._place(event, value, 1, _line(event))
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         known = self._anchors.get(event.anchor or "")
@@ -184,21 +228,23 @@ class _Builder:
             raise _error(event, f"the alias *{_shown(event.anchor)} stands for nothing that is complete")
         value, nodes = known
         self._count(event, nodes)
-        self._place(event, value, nodes)
+        self._place(event, value, nodes, _line(event))
 
-    def _place(self, event: yaml.Event, value: Value, nodes: int) -> None:
-        """Put a finished value where it belongs."""
+    def _place(self, event: yaml.Event, value: Value, nodes: int, line: int) -> None:
+        """Put a finished value, which began on that line, where it belongs."""
         if not self._stack:
             self.documents.append(value)
             return
         frame = self._stack[-1]
         frame.nodes += nodes
         if isinstance(frame.value, list):
+            frame.places[len(frame.value)] = line
             frame.value.append(value)
         elif frame.merging:
             self._merge(event, frame, value)
         elif frame.key is None:
             frame.key = self._new_key(event, frame.value, value)
+            frame.places[frame.key] = line
         else:
             frame.value[frame.key] = value
             frame.key = None
@@ -223,8 +269,12 @@ class _Builder:
         if len(sources) > self.limits.max_merge_sources:
             raise _error(event, f"<< takes at most {self.limits.max_merge_sources} mappings")
         frame.merged = {}
+        places: dict[str | int, int] = {}
         for source in reversed(sources):
             frame.merged |= source
+            if self.lines is not None:
+                places |= self.lines.places_of(source)
+        frame.places = places | frame.places
         frame.merging = False
 
     def _expects_key(self) -> bool:
@@ -280,6 +330,11 @@ def _key(event: yaml.Event, value: Value) -> str:
         case int() | float():
             return str(value)
     raise _error(event, "a key must be a word or a number")
+
+
+def _line(event: yaml.Event) -> int:
+    mark = event.start_mark
+    return mark.line + 1 if mark else 0
 
 
 def _error(event: yaml.Event, problem: str) -> YamlError:

@@ -145,3 +145,44 @@ def test_any_text_is_read_or_refused(text: str):
 def test_any_bytes_are_read_or_refused(text: bytes):
     with contextlib.suppress(YamlError):
         strict_yaml.read_all(text)
+
+
+SHARING = """\
+base: &base
+  instance: {}
+ci_access:
+  <<: *base
+  projects:
+    - id: a
+    -
+      id: b
+    - {id: c, p: 1,
+       q: 2}
+  groups: [id: d, id: e,
+           *base]
+"""
+
+
+def test_every_entry_is_found_on_its_line():
+    document, lines = strict_yaml.read_with_lines(SHARING.encode())
+    assert document == strict_yaml.read(SHARING.encode())
+    section = document["ci_access"]
+    assert [lines.of(document, key) for key in document] == [1, 3]
+    assert [lines.of(section, key) for key in ("projects", "groups", "instance")] == [5, 11, 2]
+    assert [lines.of(section["projects"], index) for index in range(4)] == [6, 8, 9, 0]
+    assert lines.of(section["projects"][2], "q") == 10
+    assert [lines.of(section["groups"], index) for index in range(3)] == [11, 11, 12]
+    assert lines.of({"projects": []}, "projects") == 0
+
+
+def test_of_merged_keys_the_line_is_that_of_the_value_that_counts():
+    text = b"a: &a\n  p: 1\n  q: 1\nb: &b\n  q: 2\nc:\n  p: 3\n  <<: [*b, *a]\n"
+    document, lines = strict_yaml.read_with_lines(text)
+    assert document["c"] == {"p": 3, "q": 2}
+    assert [lines.of(document["c"], key) for key in ("p", "q")] == [7, 5]
+
+
+def test_an_empty_text_has_no_entries():
+    document, lines = strict_yaml.read_with_lines(b"")
+    assert document is None
+    assert lines.of(document, "x") == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -27,6 +27,8 @@ _MAX_PROBLEMS: Final = 10
 _DURATION: Final = re.compile(r"-?[0-9]{1,11}(?:\.[0-9]{1,9})?s")
 _INTEGER_TEXT: Final = re.compile(r"-?[0-9]{1,19}")
 _INT64: Final = range(-(2**63), 2**63)
+_WHO_MAY: Final = ("ci_access", "user_access")
+"""The sections whose entries let somebody use the agent, so that people want to see them."""
 
 
 class UnreadableConfigurationError(UserError):
@@ -44,6 +46,8 @@ class ReadConfiguration:
     file: agentcfg_pb2.ConfigurationFile
     document: Mapping[str, Any]
     """The whole file as JSON, keys without a value left out."""
+    lines: Mapping[str, int]
+    """Where each entry begins that lets somebody use the agent, by its path: `ci_access.projects[0]`."""
 
 
 def read(text: bytes | None, max_bytes: int = DEFAULT_MAX_BYTES) -> ReadConfiguration:
@@ -54,7 +58,7 @@ def read(text: bytes | None, max_bytes: int = DEFAULT_MAX_BYTES) -> ReadConfigur
         InvalidConfigurationError: a rule is broken.
     """
     try:
-        document = strict_yaml.read(text or b"", strict_yaml.Limits(max_bytes=max_bytes))
+        document, lines = strict_yaml.read_with_lines(text or b"", strict_yaml.Limits(max_bytes=max_bytes))
     except strict_yaml.YamlError as error:
         raise UnreadableConfigurationError(str(error)) from error
     file = agentcfg_pb2.ConfigurationFile()
@@ -64,7 +68,18 @@ def read(text: bytes | None, max_bytes: int = DEFAULT_MAX_BYTES) -> ReadConfigur
         raise UnreadableConfigurationError(walk.misfits.summary())
     if walk.broken_rules.count:
         raise InvalidConfigurationError(walk.broken_rules.summary())
-    return ReadConfiguration(file=file, document=section)
+    return ReadConfiguration(file=file, document=section, lines=dict(_entry_lines(document or {}, lines)))
+
+
+def _entry_lines(document: Mapping[str, Any], lines: strict_yaml.Lines) -> Iterator[tuple[str, int]]:
+    """The places of the entries of a good file: items of lists, and `instance`, which is an entry itself."""
+    for name in _WHO_MAY:
+        section = document.get(name) or {}
+        for key, value in section.items():
+            if isinstance(value, list):
+                yield from ((f"{name}.{key}[{i}]", lines.of(value, i)) for i in range(len(value)))
+            elif key == "instance" and value is not None:
+                yield f"{name}.{key}", lines.of(section, key)
 
 
 @dataclass(slots=True)

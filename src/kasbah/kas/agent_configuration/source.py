@@ -59,6 +59,8 @@ class NewConfiguration:
     configuration: AgentConfiguration
     document: Mapping[str, Any]
     """The whole file, for the Git side."""
+    lines: Mapping[str, int]
+    """Where its entries stand."""
 
 
 class ConfigurationSource:
@@ -99,7 +101,9 @@ class ConfigurationSource:
         """
 
         async def tell() -> str:
-            await self._hub.agent_configuration(agent_id, new.document)
+            await self._hub.agent_configuration(
+                agent_id, new.document, lines=new.lines, commit_id=new.commit_id
+            )
             return new.commit_id
 
         # Only what was told last counts: a branch may be set back.
@@ -123,7 +127,9 @@ class ConfigurationSource:
             problem = f"invalid agent configuration: {path}: {error}"
             raise UnusableConfigurationError(problem, commit_id) from error
         configuration = self._for_agent(agent, read.file)
-        return NewConfiguration(commit_id=commit_id, configuration=configuration, document=read.document)
+        return NewConfiguration(
+            commit_id=commit_id, configuration=configuration, document=read.document, lines=read.lines
+        )
 
     def _for_agent(self, agent: AgentInfo, file: ConfigurationFile) -> AgentConfiguration:
         configuration = AgentConfiguration(

@@ -5,7 +5,7 @@ Unknown keys are ignored where GitLab may add some, and refused where a key deci
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from kasbah.kas.hub_client.records import (
     AccessAsUser,
     AgentInfo,
     AgentName,
+    Basis,
     CommitId,
     Id,
     ProjectInfo,
@@ -27,6 +28,8 @@ from kasbah.kas.hub_client.records import (
 
 T = TypeVar("T")
 _MAX_SHOWN = 256
+NOTHING: Final = msgspec.Raw(b"null")
+"""Stands for what the Git side does not say."""
 
 
 class _Repository(msgspec.Struct, frozen=True):
@@ -120,6 +123,7 @@ class ProxyUserAnswer(msgspec.Struct, frozen=True, kw_only=True):
     agent: _Agent
     user: _User
     access_as: _AccessAs
+    basis: msgspec.Raw = NOTHING
 
     def record(self) -> ProxyUser:
         """The answer in our words.
@@ -133,11 +137,16 @@ class ProxyUserAnswer(msgspec.Struct, frozen=True, kw_only=True):
             user_id=self.user.id,
             username=self.user.username,
             access_as=self.access_as.record(),
+            basis=basis_of(self.basis),
         )
 
 
 class _Message(msgspec.Struct, frozen=True):
     message: str = ""
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    reason: str = ""
 
 
 def decode(body: bytes, answer_type: type[T], what: str) -> T:
@@ -155,10 +164,30 @@ def decode(body: bytes, answer_type: type[T], what: str) -> T:
 def message_of(body: bytes) -> str:
     """The `message` of an error document, fit to be shown; empty when there is none."""
     try:
-        message = msgspec.json.decode(body, type=_Message).message
+        return shown(msgspec.json.decode(body, type=_Message).message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return "".join(character for character in message[:_MAX_SHOWN] if character.isprintable())
+
+
+def reason_of(body: bytes) -> str:
+    """The `reason` of a refusal, ours alone and fit to be shown; empty when there is none."""
+    try:
+        return shown(msgspec.json.decode(body, type=_Reason).reason)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def basis_of(raw: msgspec.Raw) -> Basis | None:
+    """What lets somebody in, for people to read; it decides nothing, so what is no basis is none."""
+    try:
+        return msgspec.json.decode(raw, type=Basis | None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def shown(text: str) -> str:
+    """As much of the Git side's words as fits a line."""
+    return "".join(character for character in text[:_MAX_SHOWN] if character.isprintable())
 
 
 def _roles(answers: tuple[_RolesAt, ...]) -> tuple[RolesAt, ...]:

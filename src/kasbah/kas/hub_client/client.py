@@ -11,12 +11,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx2
 import msgspec
 
-from kasbah.kas.hub_client import answers
+from kasbah.kas.hub_client import allowed_agents, answers
 from kasbah.kas.hub_client.errors import (
     FileTooLargeError,
     HubContractError,
@@ -35,6 +35,7 @@ from kasbah.kas.hub_client.module_request import ModuleRequest
 from kasbah.kas.hub_client.records import (
     AgentInfo,
     ProjectInfo,
+    ProxyJob,
     ProxyUser,
     Ref,
     RepositoryFile,
@@ -58,6 +59,7 @@ _OURS_NOT_FOUND: Final = frozenset(
 """How our routes say 404; a Git side that says it in other words has no such routes."""
 _WRONG_JWT: Final = "KAS JWT authentication invalid"
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,512}")
+_COOKIE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _REFUSALS: Final[Mapping[int, type[HubError]]] = {
     401: HubUnauthenticatedError,
     403: HubForbiddenError,
@@ -201,35 +203,88 @@ class HubClient:
             HubContractError: the answer is not complete; nothing is allowed by it.
         """
         _check_token(token)
+        return await self._authorize_proxy_user(agent_id, "personal_access_token", token.reveal())
+
+    async def authorize_proxy_session(self, agent_id: int, cookie: Secret, csrf_token: Secret) -> ProxyUser:
+        """Whose browser session this is, and as whom they may use the agent. Never remembered here.
+
+        Raises:
+            HubUnauthenticatedError: there is no such session, it is over, or the token is not its own.
+            HubForbiddenError, HubNotFoundError, HubUnavailableError, HubContractError: as `authorize_proxy_user`.
+        """
+        if not _COOKIE.fullmatch(cookie.reveal()):
+            raise HubUnauthenticatedError("this is not the form of a session")
+        _check_token(csrf_token)
+        return await self._authorize_proxy_user(
+            agent_id, "session_cookie", cookie.reveal(), csrf_token.reveal()
+        )
+
+    async def authorize_proxy_job(self, agent_id: int, job_token: Secret) -> ProxyJob:
+        """Which CI job this token belongs to, and as whom it may use the agent. Never remembered here.
+
+        Raises:
+            AgentNotAllowedError: the job may not use this agent.
+            HubUnauthenticatedError: the token is unknown, or its job is over.
+            HubForbiddenError, HubNotFoundError: as the Git side says.
+            HubUnavailableError: later, perhaps.
+            HubContractError: the answer is not complete; nothing is allowed by it.
+        """
+        _check_token(job_token)
         answer = await self._exchange.ask(
-            _post(
-                "authorize_proxy_user",
-                {
-                    "agent_id": agent_id,
-                    "access_type": "personal_access_token",
-                    "access_key": token.reveal(),
-                    "csrf_token": "",
-                },
+            Question(
+                method="GET",
+                path=allowed_agents.PATH,
+                headers={"Job-Token": job_token.reveal()},
                 retry=True,
+                signed=False,
             )
         )
-        if answer.status == 400:  # GitLab's word for a token it has never seen
-            raise HubUnauthenticatedError(answers.message_of(answer.body) or "the token is not known")
+        _expect(answer, 200, "allowed_agents")
+        return allowed_agents.read(answer.body, agent_id)
+
+    async def _authorize_proxy_user(
+        self,
+        agent_id: int,
+        access_type: Literal["personal_access_token", "session_cookie"],
+        access_key: str,
+        csrf_token: str = "",
+    ) -> ProxyUser:
+        question = {
+            "agent_id": agent_id,
+            "access_type": access_type,
+            "access_key": access_key,
+            "csrf_token": csrf_token,
+        }
+        answer = await self._exchange.ask(_post("authorize_proxy_user", question, retry=True))
+        if answer.status == 400:  # GitLab's word for a token it has never seen, or a cookie it cannot decrypt
+            raise HubUnauthenticatedError(answers.message_of(answer.body) or "the credential is not known")
         _expect(answer, 200, "authorize_proxy_user")
         user = answers.decode(answer.body, answers.ProxyUserAnswer, "authorize_proxy_user").record()
         if user.agent_id != agent_id:
             raise HubContractError(f"asked about agent {agent_id}, the Git side answered for {user.agent_id}")
         return user
 
-    async def agent_configuration(self, agent_id: int, config: Mapping[str, Any]) -> None:
+    async def agent_configuration(
+        self,
+        agent_id: int,
+        config: Mapping[str, Any],
+        *,
+        lines: Mapping[str, int] | None = None,
+        commit_id: str = "",
+    ) -> None:
         """Tell the Git side an agent's whole configuration file; it replaces who may use the agent.
 
-        An agent that is gone is no error.
+        An agent that is gone is no error. Where the entries stand, and in which commit, only our hub listens to.
 
         Raises:
             HubError: it was not taken.
         """
-        body = {"agent_id": agent_id, "agent_config": config}
+        body = {
+            "agent_id": agent_id,
+            "agent_config": config,
+            "agent_config_lines": lines or {},
+            "commit_id": commit_id,
+        }
         answer = await self._exchange.ask(_post("agent_configuration", body, retry=True))
         if answer.status != 404:
             _expect(answer, 204, "agent_configuration")
@@ -365,8 +420,12 @@ def _refusal(answer: Answer, what: str) -> HubError:
         )
     refusal = _REFUSALS.get(answer.status)
     if refusal is None:
-        return HubContractError(f"{what} answered {answer.status} {message}".rstrip())
-    return refusal(message)
+        error: HubError = HubContractError(f"{what} answered {answer.status} {message}".rstrip())
+    else:
+        error = refusal(message)
+        error.reason = answers.reason_of(answer.body)
+    error.status = answer.status
+    return error
 
 
 def _repository_refusal(answer: Answer, name: str, query: Mapping[str, str | int]) -> HubError:

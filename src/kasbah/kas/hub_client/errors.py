@@ -10,7 +10,19 @@ from kasbah.errors import PeerError
 
 
 class HubError(PeerError):
-    """The Git side did not do what kas asked."""
+    """The Git side did not do what kas asked.
+
+    Attributes:
+        status: of its answer; 0 when there was none, or it was not that.
+        reason: for the person who asked, where the Git side says that they may know.
+    """
+
+    status = 0
+    reason = ""
+
+
+class AgentNotAllowedError(HubError):
+    """The Git side knows the CI job and does not allow it this agent."""
 
 
 class HubUnauthenticatedError(HubError):
@@ -32,8 +44,9 @@ class RefNotFoundError(HubNotFoundError):
 class HubUnavailableError(HubError):
     """The Git side is away, or too slow, or failed; later it may answer."""
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, status: int = 0) -> None:
         super().__init__(message, retryable=True)
+        self.status = status
 
 
 class HubContractError(HubError):

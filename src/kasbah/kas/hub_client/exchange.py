@@ -48,6 +48,8 @@ class Question:
     """For all tries together."""
     retry: bool = False
     """Whether the same question may be asked twice."""
+    signed: bool = True
+    """Whether kas says who it is; the public API gets the credential in the question and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Exchange:
         request = self._build(
             method,
             path,
+            signed=True,
             headers=[*headers, (b"User-Agent", USER_AGENT.encode())],
             content=body,
             timeout=STREAM_IDLE_S,
@@ -147,11 +150,12 @@ class Exchange:
         finally:
             await response.aclose()
 
-    def _build(self, method: str, path: str, **request: Any) -> httpx2.Request:
-        """Signed, and without what earlier answers have set."""
+    def _build(self, method: str, path: str, *, signed: bool, **request: Any) -> httpx2.Request:
+        """Without what earlier answers have set."""
         self._http.cookies.clear()
         built = self._http.build_request(method, path, **request)
-        built.headers[jwt.HEADER] = self._jwt.current()
+        if signed:
+            built.headers[jwt.HEADER] = self._jwt.current()
         return built
 
     async def _ask_again_and_again(self, question: Question) -> Answer:
@@ -176,7 +180,10 @@ class Exchange:
         except (httpx2.HTTPError, OSError) as error:
             raise _unavailable(request, error) from error
         if response.status_code in _LATER:
-            raise HubUnavailableError(f"{question.method} {question.path} answered {response.status_code}")
+            raise HubUnavailableError(
+                f"{question.method} {question.path} answered {response.status_code}",
+                status=response.status_code,
+            )
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
     async def _wait_for_turn(self, question: Question) -> None:
@@ -200,6 +207,7 @@ class Exchange:
         return self._build(
             question.method,
             question.path,
+            signed=question.signed,
             params=question.query or None,
             headers=headers,
             content=question.body,

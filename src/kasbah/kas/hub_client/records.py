@@ -32,6 +32,18 @@ class ProjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     default_branch: Text
 
 
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry of the agent's configuration file that lets somebody in, as far as the Git side tells."""
+
+    project_path: Text
+    """The project that holds the file."""
+    file: Text
+    entry: Text
+    """Such as `user_access.groups[0]`; `implicit` for the agent's own project."""
+    line: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Where the entry begins; 0 when that is not known."""
+
+
 class RolesAt(msgspec.Struct, frozen=True, kw_only=True):
     """The roles a person has in one project or group."""
 
@@ -58,6 +70,45 @@ class ProxyUser(msgspec.Struct, frozen=True, kw_only=True):
     user_id: Id
     username: Text
     access_as: AccessAsAgent | AccessAsUser
+    basis: Basis | None = None
+
+
+class AccessAsConfigured(msgspec.Struct, frozen=True, kw_only=True):
+    """The job acts as whom the configuration names (`impersonate`)."""
+
+    username: Text
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Keys with their values, in the file's order."""
+
+
+class AccessAsJob(msgspec.Struct, frozen=True):
+    """The job is impersonated as itself (`ci_job`)."""
+
+
+class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job deploys to."""
+
+    slug: Text
+    tier: Text
+
+
+class ProxyJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A running CI job that may use an agent, and as whom."""
+
+    agent_id: Id
+    config_project_id: Id
+    job_id: Id
+    pipeline_id: Id
+    project_id: Id
+    group_ids: tuple[Id, ...]
+    """The project's group and its ancestors, as the Git side orders them."""
+    user_id: Id
+    username: Text
+    environment: JobEnvironment | None
+    access_as: AccessAsAgent | AccessAsConfigured | AccessAsJob
+    basis: Basis | None = None
 
 
 class RepositoryHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,3 +150,4 @@ class UsageMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AS_AGENT: Final = AccessAsAgent()
+AS_JOB: Final = AccessAsJob()

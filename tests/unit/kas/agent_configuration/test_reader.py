@@ -233,3 +233,24 @@ _MESSAGES = list(schema.FILE.file.message_types_by_name.values())
 def test_any_file_is_read_or_refused(document: dict[str, object]):
     with contextlib.suppress(UnreadableConfigurationError, InvalidConfigurationError):
         reader.read(json.dumps(document).encode())
+
+
+def test_the_places_of_entries_that_let_somebody_in_are_told():
+    read = reader.read(WHOLE.encode())
+    lines = WHOLE.splitlines()
+    assert set(read.lines) == {
+        "ci_access.projects[0]",
+        "ci_access.groups[0]",
+        "ci_access.instance",
+        "user_access.projects[0]",
+        "user_access.groups[0]",
+    }
+    assert lines[read.lines["ci_access.projects[0]"] - 1] == "  - id: acme/shop"
+    assert lines[read.lines["ci_access.groups[0]"] - 1] == "  - id: acme"
+    assert lines[read.lines["ci_access.instance"] - 1] == "  instance: {access_as: {agent: {}}}"
+    assert lines[read.lines["user_access.groups[0]"] - 1] == "  groups: [{id: acme/platform}]"
+
+
+@pytest.mark.parametrize("text", [None, b"", b"ci_access:\n", b"user_access: {access_as: {agent: {}}}\n"])
+def test_a_file_that_lets_nobody_in_has_no_places(text: bytes | None):
+    assert reader.read(text).lines == {}

@@ -79,7 +79,10 @@ async def settled() -> None:
 @pytest.mark.asyncio
 async def test_an_agent_gets_its_configuration_and_the_hub_hears_of_it():
     kas = Kas()
-    kas.hub.files[PATH] = b"user_access: {access_as: {agent: {}}}\nobservability: {logging: {level: debug}}\n"
+    kas.hub.files[PATH] = b"""user_access: {access_as: {agent: {}},
+                groups: [id: ops]}
+observability: {logging: {level: debug}}
+"""
     async with kas.watch() as responses:
         response = await anext(responses)
     assert response.commit_id == COMMIT
@@ -91,7 +94,9 @@ async def test_an_agent_gets_its_configuration_and_the_hub_hears_of_it():
     )
     assert configuration.gitlab_external_url == "https://git.example"
     assert configuration.observability.logging.level == 1
-    assert kas.hub.configurations[0]["agent_config"]["user_access"] == {"access_as": {"agent": {}}}
+    told = kas.hub.configurations[0]
+    assert told["agent_config"]["user_access"] == {"access_as": {"agent": {}}, "groups": [{"id": "ops"}]}
+    assert (told["agent_config_lines"], told["commit_id"]) == ({"user_access.groups[0]": 2}, COMMIT)
 
 
 @pytest.mark.asyncio
@@ -100,7 +105,9 @@ async def test_a_missing_file_is_an_empty_configuration_that_is_sent_and_told():
     async with kas.watch() as responses:
         response = await anext(responses)
     assert response.configuration.agent_id == 7
-    assert kas.hub.configurations == [{"agent_id": 7, "agent_config": {}}]
+    assert kas.hub.configurations == [
+        {"agent_id": 7, "agent_config": {}, "agent_config_lines": {}, "commit_id": COMMIT}
+    ]
 
 
 @pytest.mark.asyncio

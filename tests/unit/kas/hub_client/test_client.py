@@ -11,13 +11,15 @@ import httpx2
 import msgspec
 import pytest
 
-from kasbah.kas.hub_client import errors
+from kasbah.kas.hub_client import errors, jwt
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.module_request import checked
 from kasbah.kas.hub_client.records import (
+    AS_JOB,
     AccessAsAgent,
     AccessAsUser,
     AgentInfo,
+    Basis,
     ProjectInfo,
     Ref,
     RepositoryHead,
@@ -251,6 +253,71 @@ async def test_gitlabs_400_for_an_unknown_token_is_an_authentication_failure():
 
 
 @pytest.mark.asyncio
+async def test_a_basis_comes_with_the_person_and_what_is_none_is_not_believed():
+    hub = FakeHub()
+    basis = {"project_path": "ops/fleet", "file": "f", "entry": "user_access.groups[0]", "line": 9}
+    hub.answer_with("authorize_proxy_user", json_answer(200, proxy_user(basis=basis)))
+    found = (await client_of(hub).authorize_proxy_user(7, PAT)).basis
+    assert found == Basis(project_path="ops/fleet", file="f", entry="user_access.groups[0]", line=9)
+    for other in ("x", 3, {"file": "f"}, None):
+        hub.answer_with("authorize_proxy_user", json_answer(200, proxy_user(basis=other)))
+        assert (await client_of(hub).authorize_proxy_user(7, PAT)).basis is None
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_brings_its_status_and_the_reason_if_there_is_one():
+    hub = FakeHub()
+    hub.answer_with("authorize_proxy_user", json_answer(403, {"message": "403", "reason": "a\nReporter"}))
+    with pytest.raises(errors.HubForbiddenError) as caught:
+        await client_of(hub).authorize_proxy_user(7, PAT)
+    assert (caught.value.status, caught.value.reason) == (403, "aReporter")
+
+
+@pytest.mark.asyncio
+async def test_a_session_is_told_by_its_cookie_and_csrf_token():
+    hub = FakeHub()
+    cookie = "aB+/=" * 20 + "--x y"
+    user = await client_of(hub).authorize_proxy_session(7, Secret(cookie), Secret("csrf"))
+    assert user.username == "mia"
+    assert msgspec.json.decode(hub.requests[0].content) == {
+        "agent_id": 7,
+        "access_type": "session_cookie",
+        "access_key": cookie,
+        "csrf_token": "csrf",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cookie", "csrf"), [("", "x"), ("a\n", "x"), ("\ufffd", "x"), ("c", ""), ("c", "a b")]
+)
+@pytest.mark.asyncio
+async def test_what_cannot_be_a_session_is_refused_unasked(cookie: str, csrf: str):
+    hub = FakeHub()
+    with pytest.raises(errors.HubUnauthenticatedError):
+        await client_of(hub).authorize_proxy_session(7, Secret(cookie), Secret(csrf))
+    assert hub.requests == []
+
+
+@pytest.mark.asyncio
+async def test_a_job_is_asked_about_with_its_own_token_and_nothing_of_kas():
+    hub = FakeHub()
+    job = await client_of(hub).authorize_proxy_job(7, Secret("glcbt-running"))
+    assert (job.job_id, job.agent_id, job.access_as) == (9001, 7, AS_JOB)
+    (request,) = hub.requests
+    assert (request.method, request.url.path) == ("GET", "/api/v4/job/allowed_agents")
+    assert request.headers["job-token"] == "glcbt-running"
+    assert jwt.HEADER.lower() not in request.headers
+    assert "authorization" not in request.headers
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_is_over_is_unauthenticated():
+    with pytest.raises(errors.HubUnauthenticatedError) as caught:
+        await client_of(FakeHub()).authorize_proxy_job(7, Secret("glcbt-finished"))
+    assert caught.value.status == 401
+
+
+@pytest.mark.asyncio
 async def test_an_idempotent_question_is_asked_again():
     hub = FakeHub()
     hub.answer_with("authorize_proxy_user", httpx2.ReadTimeout("slow"), httpx2.Response(503))
@@ -274,9 +341,10 @@ async def test_counters_are_sent_once_and_whoever_sends_them_again_says_so():
 @pytest.mark.asyncio
 async def test_a_configuration_is_told_whole():
     hub = FakeHub()
-    await client_of(hub).agent_configuration(7, {"user_access": {"access_as": {"agent": {}}}})
+    configuration, lines = {"user_access": {"groups": [{"id": "ops"}]}}, {"user_access.groups[0]": 3}
+    await client_of(hub).agent_configuration(7, configuration, lines=lines, commit_id=COMMIT)
     assert hub.configurations == [
-        {"agent_id": 7, "agent_config": {"user_access": {"access_as": {"agent": {}}}}}
+        {"agent_id": 7, "agent_config": configuration, "agent_config_lines": lines, "commit_id": COMMIT}
     ]
 
 
