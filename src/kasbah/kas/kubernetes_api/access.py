@@ -5,25 +5,15 @@ Records alone: `directory` fills them from what the Git side answers, `authorize
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from kasbah.kas.hub_client import records
 from kasbah.wire.identity import Identity
 
-AccessType = Literal["ci_job", "personal_access_token", "session_cookie"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Basis:
-    """The entry of the agent's configuration file that lets somebody in, as far as the Git side tells."""
-
-    project_path: str
-    """The project that holds the file."""
-    file: str
-    entry: str
-    """Such as `user_access.groups[0]`; `implicit` for the agent's own project."""
-    line: int = 0
-    """Where the entry begins; 0 when that is not known."""
+PersonAccessType = Literal["personal_access_token", "session_cookie"]
+AccessType = Literal["ci_job", PersonAccessType]
+Basis = records.Basis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +29,8 @@ class Access:
     """Of a CI job; 0 for people."""
     identity: Identity
     """Whom the cluster will see."""
-    basis: Basis | None = field(default=None)
+    basis: Basis | None = None
+    """The entry of the configuration that lets them in, as far as the Git side tells."""
 
     @property
     def principal(self) -> str:

@@ -18,7 +18,7 @@ from prometheus_client import Counter
 from kasbah.errors import PeerError
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.kubernetes_api import grant as grants
-from kasbah.kas.kubernetes_api.directory import AccessDeniedError, Directory
+from kasbah.kas.kubernetes_api.directory import UNDECIDED, AccessDeniedError, Directory, UndecidedError
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.wire.credential import Credential
@@ -32,10 +32,6 @@ _GRANTED = AUTHORIZATIONS.labels("granted")
 _DENIED = AUTHORIZATIONS.labels("denied")
 _UNDECIDED = AUTHORIZATIONS.labels("undecided")
 _RENEW_AT = 0.5  # of the time to live
-
-
-class UndecidedError(PeerError):
-    """Nobody could say whether this is allowed, so it is not."""
 
 
 class TooManyQuestionsError(PeerError):
@@ -156,11 +152,12 @@ class Authorizer:
         except (PeerError, OSError, TimeoutError, InvalidIdentityError) as error:
             _UNDECIDED.inc()
             _log.warning("access not decided", agent_id=credential.agent_id, error=str(error))
-            return UndecidedError(str(error), retryable=True)
+            text = error.text if isinstance(error, UndecidedError) else UNDECIDED[credential.kind]
+            return UndecidedError(str(error), text=text, retryable=True)
         except Exception as error:  # noqa: BLE001 - a bug of ours must refuse one credential, not end the process
             _UNDECIDED.inc()
             _log.exception("authorisation crashed", agent_id=credential.agent_id)
-            return UndecidedError(f"a bug in kas: {type(error).__name__}")
+            return UndecidedError(f"a bug in kas: {type(error).__name__}", text=UNDECIDED[credential.kind])
         _GRANTED.inc()
         deadline_ms = int(self._settings.head_timeout_s * 1000)
         return grants.issue(secrets.token_hex(8), access, deadline_ms=deadline_ms)
@@ -187,4 +184,4 @@ def _unwrap(outcome: Outcome) -> Grant:
     # A new error each time: a remembered one would collect the frames, and so the requests, of all who were told.
     if isinstance(outcome, AccessDeniedError):
         raise AccessDeniedError(str(outcome), status=outcome.status)
-    raise UndecidedError(str(outcome), retryable=outcome.retryable)
+    raise UndecidedError(str(outcome), text=outcome.text, retryable=outcome.retryable)

@@ -12,7 +12,7 @@ from typing import Final
 
 from kasbah.errors import KasbahError
 from kasbah.kas.kubernetes_api.authorizer import TooManyQuestionsError
-from kasbah.kas.kubernetes_api.directory import AccessDeniedError
+from kasbah.kas.kubernetes_api.directory import UNDECIDED, AccessDeniedError, UndecidedError
 from kasbah.kit.secrets import scrub
 from kasbah.wire import request_policy
 from kasbah.wire.kubernetes_status import Failure
@@ -61,8 +61,10 @@ def failure_of(error: KasbahError) -> Failure:
             )
         case RefusedResponseError():
             return Failure(code=502, text=f"{_OUTBOUND}: {error}", trace_id=trace_id)
-    # Undecided, or something nobody thought of: refused either way.
-    return Failure(code=500, text="Failed to authorize user session", trace_id=trace_id)
+        case UndecidedError(text=text):
+            return Failure(code=500, text=text, trace_id=trace_id)
+    # Something nobody thought of: refused.
+    return Failure(code=500, text=UNDECIDED["session"], trace_id=trace_id)
 
 
 def failure_of_reset(code: int, message: str) -> Failure:

@@ -83,6 +83,26 @@ async def test_a_grant_in_use_is_renewed_before_its_end_and_stays_the_same():
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (
+            HubUnavailableError("", status=503),
+            "Failed to get allowed agents for CI job token: HTTP status code: 503",
+        ),
+        (TimeoutError(), "Failed to get allowed agents for CI job token"),
+        (ZeroDivisionError(), "Failed to get allowed agents for CI job token"),
+    ],
+)
+async def test_who_shows_a_job_token_hears_of_job_tokens(failure, text):
+    async with scene() as it:
+        it.people.failure = failure
+        with pytest.raises(UndecidedError) as caught:
+            await it.authorizer.authorize(Credential(kind="ci", agent_id=7, token="running", key=b"ci"))
+        assert caught.value.text.partition(" for path")[0] == text
+
+
+@pytest.mark.asyncio
 async def test_a_renewal_that_says_no_takes_effect_at_once():
     async with scene() as it:
         await it.authorizer.authorize(GOOD)

@@ -21,6 +21,11 @@ from kasbah.wire.stream import ResetCode
             "Forbidden: agentId is not allowed",
         ),
         (UndecidedError("hub is away"), 500, "Failed to authorize user session"),
+        (
+            UndecidedError("hub is away", text="Failed to get allowed agents"),
+            500,
+            "Failed to get allowed agents",
+        ),
         (TooManyQuestionsError("busy"), 503, "Failed to authorize user session"),
         (RefusedResponseError("a redirect"), 502, "Proxy failed to make outbound request: a redirect"),
         (KasbahError("unheard of"), 500, "Failed to authorize user session"),
