@@ -69,7 +69,7 @@ class Watches(Protocol):
 class Usage(Protocol):
     """Counts what passes; `UsageCounters` is one."""
 
-    def proxied(self, principal: str, agent_id: int) -> None: ...
+    def proxied(self, access_type: str, user_id: int, agent_id: int) -> None: ...
 
 
 class ExchangeOwner(Protocol):
@@ -327,7 +327,8 @@ class ProxyExchange:
         if not self._owner.underway.enter(granted, open_ended=self.open_ended):
             self._fail(errors.too_many_requests())
             return
-        self._owner.usage.proxied(granted.principal, granted.agent_id)
+        access = granted.access
+        self._owner.usage.proxied(access.access_type, access.user_id, access.agent_id)
         self._grant = granted
         if self.open_ended:
             self._lease()

@@ -19,8 +19,8 @@ FLUX_NOTIFICATIONS: Final = "flux_git_push_notifications_total"
 FLUX_NOTIFIED_PROJECTS: Final = "flux_git_push_notified_unique_projects"
 _PROXY_REQUEST: Final = "k8s_api_proxy_request"
 _CI_TUNNEL_USERS: Final = "agent_users_using_ci_tunnel"
-_VIA: Final[Mapping[str, str]] = {"user": "pat", "ci_user": "ci"}
-"""How people come, by the kind of a grant's principal."""
+_VIA: Final[Mapping[str, str]] = {"ci_job": "ci", "personal_access_token": "pat", "session_cookie": "user"}
+"""How the counters name the ways people come by, for each access type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class UsageCounters:
         self._counts: Counter[str] = Counter()
         self._seen: dict[str, set[int]] = {}
         self._requests: Counter[str] = Counter()
-        self._proxied: set[tuple[str, int]] = set()
+        self._proxied: set[tuple[str, int, int]] = set()
 
     def count(self, name: str) -> None:
         """One more of the counter."""
@@ -50,24 +50,24 @@ class UsageCounters:
         if len(seen) < MOST_IDS:
             seen.add(number)
 
-    def proxied(self, principal: str, agent_id: int) -> None:
+    def proxied(self, access_type: str, user_id: int, agent_id: int) -> None:
         """One more request passed the Kubernetes API proxy.
 
         Args:
-            principal: who asked, as a grant says it: `user:<id>`.
+            access_type: what kind of credential it showed.
+            user_id: who asked, or for whom a job did.
             agent_id: through which agent.
         """
-        self._requests[principal.partition(":")[0]] += 1
+        self._requests[access_type] += 1
         if len(self._proxied) < MOST_IDS:
-            self._proxied.add((principal, agent_id))
+            self._proxied.add((access_type, user_id, agent_id))
 
     def take(self) -> Usage | None:
         """What was counted, from zero again; None when there is nothing."""
         counts, seen = self._counts, self._seen
         counts[_PROXY_REQUEST] += self._requests.total()
-        for kind, number in self._requests.items():
-            if kind in _VIA:
-                counts[f"k8s_api_proxy_requests_via_{_VIA[kind]}_access"] += number
+        for access_type, number in self._requests.items():
+            counts[f"k8s_api_proxy_requests_via_{_VIA[access_type]}_access"] += number
         _add_proxied(seen, self._proxied)
         self._counts, self._seen, self._requests, self._proxied = Counter(), {}, Counter(), set()
         counters = {name: number for name, number in counts.items() if number}
@@ -75,13 +75,10 @@ class UsageCounters:
         return Usage(counters, uniques) if counters or uniques else None
 
 
-def _add_proxied(seen: dict[str, set[int]], proxied: Iterable[tuple[str, int]]) -> None:
-    for principal, agent_id in proxied:
-        kind, _, user_id = principal.partition(":")
-        via = _VIA.get(kind)
-        if via is None or not user_id.isdecimal():
-            continue
-        seen.setdefault(f"k8s_api_proxy_requests_unique_users_via_{via}_access", set()).add(int(user_id))
+def _add_proxied(seen: dict[str, set[int]], proxied: Iterable[tuple[str, int, int]]) -> None:
+    for access_type, user_id, agent_id in proxied:
+        via = _VIA[access_type]
+        seen.setdefault(f"k8s_api_proxy_requests_unique_users_via_{via}_access", set()).add(user_id)
         seen.setdefault(f"k8s_api_proxy_requests_unique_agents_via_{via}_access", set()).add(agent_id)
         if via == "ci":
-            seen.setdefault(_CI_TUNNEL_USERS, set()).add(int(user_id))
+            seen.setdefault(_CI_TUNNEL_USERS, set()).add(user_id)

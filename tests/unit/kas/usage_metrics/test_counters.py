@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from kasbah.hub.usage.internal import COUNTERS, UNIQUE_COUNTERS
+from kasbah.kas.kubernetes_api.access import PersonAccessType
 from kasbah.kas.usage_metrics import counters as names
 from kasbah.kas.usage_metrics.counters import MOST_IDS, Usage, UsageCounters
 
@@ -13,13 +16,16 @@ def test_nothing_is_nothing():
 
 def test_proxied_requests_are_counted_with_who_and_where():
     counters = UsageCounters()
-    for principal, agent_id in [("user:4", 7), ("user:4", 7), ("user:5", 8), ("ci_user:9", 7)]:
-        counters.proxied(principal, agent_id)
+    for user_id, agent_id in [(4, 7), (4, 7), (5, 8)]:
+        counters.proxied("personal_access_token", user_id, agent_id)
+    counters.proxied("ci_job", 9, 7)
+    counters.proxied("session_cookie", 4, 8)
     assert counters.take() == Usage(
         {
-            "k8s_api_proxy_request": 4,
+            "k8s_api_proxy_request": 5,
             "k8s_api_proxy_requests_via_pat_access": 3,
             "k8s_api_proxy_requests_via_ci_access": 1,
+            "k8s_api_proxy_requests_via_user_access": 1,
         },
         {
             "k8s_api_proxy_requests_unique_users_via_pat_access": [4, 5],
@@ -27,6 +33,8 @@ def test_proxied_requests_are_counted_with_who_and_where():
             "k8s_api_proxy_requests_unique_users_via_ci_access": [9],
             "k8s_api_proxy_requests_unique_agents_via_ci_access": [7],
             "agent_users_using_ci_tunnel": [9],
+            "k8s_api_proxy_requests_unique_users_via_user_access": [4],
+            "k8s_api_proxy_requests_unique_agents_via_user_access": [8],
         },
     )
 
@@ -40,16 +48,10 @@ def test_what_was_taken_is_not_taken_again():
     assert counters.take() is None
 
 
-def test_a_principal_of_another_kind_is_only_counted():
-    counters = UsageCounters()
-    counters.proxied("robot:x", 7)
-    assert counters.take() == Usage({"k8s_api_proxy_request": 1}, {})
-
-
 def test_a_crowd_does_not_grow_a_report_without_end():
     counters = UsageCounters()
     for number in range(MOST_IDS + 5):
-        counters.proxied(f"user:{number}", number)
+        counters.proxied("session_cookie", number, number)
         counters.see(names.FLUX_NOTIFIED_PROJECTS, number)
     usage = counters.take()
     assert usage is not None
@@ -62,8 +64,8 @@ def test_the_names_are_the_ones_the_hub_counts():
     counters.count(names.GITOPS_SYNC)
     counters.count(names.FLUX_NOTIFICATIONS)
     counters.see(names.FLUX_NOTIFIED_PROJECTS, 1)
-    counters.proxied("user:1", 1)
-    counters.proxied("ci_user:1", 1)
+    for access_type in (*get_args(PersonAccessType), "ci_job"):
+        counters.proxied(access_type, 1, 1)
     usage = counters.take()
     assert usage is not None
     assert usage.counters.keys() <= COUNTERS
