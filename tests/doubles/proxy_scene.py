@@ -89,14 +89,16 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def make_scene(settings: KubernetesApiSettings | None = None) -> AsyncIterator[Scene]:
+async def make_scene(
+    settings: KubernetesApiSettings | None = None, *, prefix: bytes = PROXY_PREFIX
+) -> AsyncIterator[Scene]:
     agent, people = LoopbackAgent(), People()
     server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: NullExchange())
     proxy = KubernetesApiProxy(
         HubDirectory(people),
         agent,
         server.clock,
-        prefix=PROXY_PREFIX,
+        prefix=prefix,
         usage=UsageCounters(),
         settings=settings,
     )

@@ -28,6 +28,7 @@ _REMEMBERED_NAME_BYTES = 64
 _MAX_CONTENT_LENGTH_DIGITS = 15
 _NAME = re.compile(rb"[A-Za-z0-9-]+")
 _TARGET = re.compile(rb"/[!\"$-~]*")  # origin-form; visible ASCII without '#'
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _LIST_SEPARATOR = re.compile(rb"[ \t]*,[ \t]*")
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -128,8 +129,9 @@ def parse_request_head(raw: bytes) -> RequestHead:
     method, version = parser.get_method(), parser.get_http_version()
     headers = _checked(collector.headers)
     _check_request_line(method, collector.target, version)
-    if sum(name == b"host" for name, _ in headers) != 1:
-        raise MalformedMessageError("a request needs exactly one Host header")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise MalformedMessageError("a request needs exactly one Host header, with a host and perhaps a port")
     http_1_0 = version == "1.0"
     content_length, chunked = _framing(headers)
     if http_1_0 and (chunked or content_length):

@@ -71,6 +71,13 @@ def test_the_expectation_and_the_origin_are_read():
 REFUSED = [
     (400, head(host=b"")),
     (400, head(b"GET / HTTP/1.1", b"Host: other")),
+    (400, head(host=b"Host:\r\n")),
+    (400, head(host=b"Host: a, b\r\n")),
+    (400, head(host=b"Host: a b\r\n")),
+    (400, head(host=b"Host: a/b\r\n")),
+    (400, head(host=b"Host: u@a\r\n")),
+    (400, head(host=b"Host: a:80:80\r\n")),
+    (400, head(host=b"Host: [::1\r\n")),
     (400, head(b"GET http://a/ HTTP/1.1")),
     (400, head(b"GET /#a HTTP/1.1")),
     (400, head(b"GET /\x80 HTTP/1.1")),
@@ -179,3 +186,10 @@ def test_a_probe_sees_at_once_what_cannot_become_a_head():
 
 def test_a_probe_bears_an_upgrade():
     HeadProbe().receive(head(b"GET / HTTP/1.1", b"Connection: Upgrade", b"Upgrade: websocket"))
+
+
+@pytest.mark.parametrize(
+    "host", [b"a", b"a:1", b"a.b-c_d~e:65535", b"127.0.0.1:80", b"[::1]", b"[fd00::1]:8443", b"a:"]
+)
+def test_a_host_is_a_name_or_an_address_and_perhaps_a_port(host):
+    assert http1.request_head(head(host=b"Host: %b\r\n" % host)).value(b"host") == host
