@@ -7,6 +7,9 @@ The strings follow GitLab byte for byte.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -14,6 +17,11 @@ from kasbah.errors import Bug
 
 _TOKEN_BYTES = frozenset(b"!#$&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # no %, no capitals
 _FORBIDDEN_VALUE = re.compile(r"[^\x20-\x7e]|^\s|\s$")
+_EXTRA_PREFIX: Final = "impersonate-extra-"
+NESTED_IMPERSONATION: Final = (
+    "nested impersonation is not supported - agent is already configured to impersonate an identity"
+)
+"""GitLab's words for whoever names an identity where the configuration has named one."""
 
 
 class InvalidIdentityError(Bug, ValueError):
@@ -56,6 +64,48 @@ def impersonation_headers(identity: Identity) -> tuple[tuple[bytes, bytes], ...]
         name = b"Impersonate-Extra-" + _escape_extra_key(key)
         headers += [(name, value.encode()) for value in values]
     return tuple(headers)
+
+
+def named_identity(headers: Iterable[tuple[str, str]]) -> AsUser | None:
+    """Whom a client names by `Impersonate-*` headers, as the API server would read them; None when there are none.
+
+    Args:
+        headers: names in lower case; others than `impersonate-*` do not count.
+
+    Raises:
+        InvalidIdentityError: they name nobody, or more than one.
+    """
+    named: dict[str, list[str]] = {}
+    extra: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name.startswith(_EXTRA_PREFIX):
+            extra.setdefault(_unescape_extra_key(name[len(_EXTRA_PREFIX) :]), []).append(value)
+        elif name.startswith("impersonate-"):
+            named.setdefault(name, []).append(value)
+    if not named and not extra:
+        return None
+    users, uids = named.pop("impersonate-user", []), named.pop("impersonate-uid", [])
+    groups = named.pop("impersonate-group", [])
+    if named:
+        raise InvalidIdentityError(f"the header {next(iter(named))} is not a client's to send")
+    if len(users) != 1 or len(uids) > 1:
+        raise InvalidIdentityError("impersonation needs exactly one Impersonate-User")
+    return AsUser(
+        username=users[0],
+        groups=tuple(groups),
+        uid="".join(uids),
+        extra=tuple((key, tuple(values)) for key, values in extra.items()),
+    )
+
+
+def _unescape_extra_key(escaped: str) -> str:
+    try:
+        key = unquote_to_bytes(escaped).decode().lower()
+    except UnicodeDecodeError as error:
+        raise InvalidIdentityError("the key of an Impersonate-Extra header is not UTF-8") from error
+    if not key:
+        raise InvalidIdentityError("an Impersonate-Extra header needs a key")
+    return key
 
 
 def _escape_extra_key(key: str) -> bytes:

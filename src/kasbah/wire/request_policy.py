@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from kasbah.errors import UserError
-from kasbah.wire import http1
+from kasbah.wire import http1, identity
 from kasbah.wire.credential import Credential, UnreadableCredentialError, read_credential
 from kasbah.wire.http1 import Headers, RequestHead
 from kasbah.wire.identity import AsUser, InvalidIdentityError
@@ -25,14 +25,12 @@ from kasbah.wire.websocket import accept_key
 
 VIA: Final = b"Via: 1.1 kasbah-kas\r\n"
 NESTED_IMPERSONATION: Final = (
-    "Bad request: nested impersonation is not supported - agent is already configured to impersonate an identity; "
-    "leave out --as and Impersonate-* headers"
+    f"Bad request: {identity.NESTED_IMPERSONATION}; leave out --as and Impersonate-* headers"
 )
 _REMEMBERED_REQUESTS = 1024
 _MAX_USER_AGENT_BYTES = 256
 _BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
-_IDENTITY_FAMILIES = (b"impersonate-", b"x-remote-")
-_EXTRA_PREFIX = b"impersonate-extra-"
+_IDENTITY = (b"impersonate-", b"x-remote-")
 # Version 00 of W3C Trace Context; neither id may be all zeros.
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _UPGRADES: Final = {b"websocket": "websocket", b"spdy/3.1": "SPDY/3.1"}
@@ -113,13 +111,15 @@ def clean(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
         raise RefusedRequestError(400, f"Bad request: {error}") from error
     upgrade = _upgrade(head, target) if head.upgrade else ""
     trace = _TRACEPARENT.fullmatch(head.value(b"traceparent"))
+    # A browser's answers are not compressed: a foreign page that can have its own words in them could guess the rest.
+    encodings = [] if credential.kind == "session" else http1.list_values(head.headers, b"accept-encoding")
     return ProxyRequest(
-        head=_forwarded(head, target, upgrade),
+        head=_forwarded(head, target, upgrade, plain=not encodings),
         target=target,
         credential=credential,
         impersonation=impersonation,
         bodiless_answer=head.method == b"HEAD",
-        gzip_accepted=any(m.startswith(b"gzip") for m in http1.list_values(head.headers, b"accept-encoding")),
+        gzip_accepted=any(member.startswith(b"gzip") for member in encodings),
         upgrade=upgrade,
         websocket_accept=_websocket_accept(head) if upgrade == "websocket" else b"",
         repeatable=head.method in {b"GET", b"HEAD"} and not head.has_body and not upgrade,
@@ -133,36 +133,15 @@ _remembered = lru_cache(maxsize=_REMEMBERED_REQUESTS)(clean)
 
 def _impersonation(headers: Headers) -> AsUser | None:
     """Whom the client names; whether it may is the grant's to say."""
-    named = [(name, value) for name, value in headers if name.startswith(_IDENTITY_FAMILIES)]
+    named = [
+        (name.decode(), value.decode("latin-1")) for name, value in headers if name.startswith(_IDENTITY)
+    ]
     if not named:
         return None
-    users: list[str] = []
-    uids: list[str] = []
-    groups: list[str] = []
-    extra: dict[str, list[str]] = {}
-    for name, raw in named:
-        value = raw.decode("latin-1")
-        if name == b"impersonate-user":
-            users.append(value)
-        elif name == b"impersonate-uid":
-            uids.append(value)
-        elif name == b"impersonate-group":
-            groups.append(value)
-        elif name.startswith(_EXTRA_PREFIX) and len(name) > len(_EXTRA_PREFIX):
-            extra.setdefault(name[len(_EXTRA_PREFIX) :].decode("latin-1"), []).append(value)
-        else:
-            raise RefusedRequestError(
-                400, f"Bad request: the header {name.decode()} is not a client's to send"
-            )
-    if len(users) != 1 or len(uids) > 1:
-        raise RefusedRequestError(400, "Bad request: impersonation needs exactly one Impersonate-User")
+    if remote := next((name for name, _ in named if name.startswith("x-remote-")), None):
+        raise RefusedRequestError(400, f"Bad request: the header {remote} is not a client's to send")
     try:
-        return AsUser(
-            username=users[0],
-            groups=tuple(groups),
-            uid=uids[0] if uids else "",
-            extra=tuple((key, tuple(values)) for key, values in extra.items()),
-        )
+        return identity.named_identity(named)
     except InvalidIdentityError as error:
         raise RefusedRequestError(400, f"Bad request: {error}") from error
 
@@ -188,14 +167,15 @@ def _websocket_accept(head: RequestHead) -> bytes:
     return accept_key(keys[0])
 
 
-def _forwarded(head: RequestHead, target: ApiTarget, upgrade: str) -> bytes:
+def _forwarded(head: RequestHead, target: ApiTarget, upgrade: str, *, plain: bool) -> bytes:
+    """The head for agentk; `plain`: the answer must not be encoded."""
     lines = [b"%b %b HTTP/1.1" % (head.method, target.raw)]
     allowed = _ALLOWED | _ALLOWED_IN_UPGRADES if upgrade else _ALLOWED
     of_the_connection = set(http1.list_values(head.headers, b"connection"))
     for name, value in head.headers:
-        if name in allowed and name not in of_the_connection:
+        if name in allowed and name not in of_the_connection and not (plain and name == b"accept-encoding"):
             lines.append(b"%b: %b" % (allowed[name], value))
-    if not any(name == b"accept-encoding" for name, _ in head.headers):
+    if plain:
         lines.append(b"Accept-Encoding: identity")  # or a Go transport on the way adds gzip of its own
     if user_agent := head.value(b"user-agent"):
         lines.append(b"User-Agent: " + _printable(user_agent[:_MAX_USER_AGENT_BYTES]))

@@ -53,6 +53,10 @@ _MEDIA_TYPE = re.compile(
     rb"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+"
     rb"(?:[ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+-]+=(?:[A-Za-z0-9!#$&^_.+/:-]+|\"[\x20\x21\x23-\x5b\x5d-\x7e]*\"))*"
 )
+_DATA_TYPE = re.compile(
+    rb"(?:text/plain|application/(?:[a-z0-9.-]+\+)?(?:json|yaml|cbor|cbor-seq|protobuf|vnd\.kubernetes\.protobuf))[ \t]*(?:;|$)"
+)
+"""What Kubernetes answers data in; a browser shows none of it as a page, and runs none of it."""
 # The reason phrases of the statuses the API server uses; another status goes without.
 _REASONS: Final = {
     200: b"OK",
@@ -132,6 +136,17 @@ def admit_101(raw: bytes, upgrade: str, websocket_accept: bytes) -> bytes | None
     kept = [b"%b: %b\r\n" % (_ALLOWED_IN_101[n], v) for n, v in head.headers if n in _ALLOWED_IN_101]
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %b\r\n" % upgrade.encode()
     return switch + b"".join(kept) + b"\r\n"
+
+
+def refuse_pages(response: ClientResponse) -> None:
+    """Refuse what a browser, which is known by its cookie, could take for something else than data.
+
+    Raises:
+        RefusedResponseError: the body has no media type, or one that is not data.
+    """
+    if response.bodiless or response.content_length == 0 or _DATA_TYPE.match(response.content_type.lower()):
+        return
+    raise RefusedResponseError("the cluster's answer is not of a kind that a browser may get")
 
 
 def _admit(raw: bytes, *, bodiless: bool, gzip_accepted: bool) -> ClientResponse:

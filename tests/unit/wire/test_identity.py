@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kasbah.wire.identity import AsAgent, AsUser, InvalidIdentityError, impersonation_headers
+from kasbah.wire.identity import (
+    AsAgent,
+    AsUser,
+    InvalidIdentityError,
+    impersonation_headers,
+    named_identity,
+)
 
 
 def test_the_agent_itself_impersonates_nobody():
@@ -41,3 +47,40 @@ def test_nobody_cannot_be_encoded():
 def test_a_value_that_is_no_header_is_refused(value: str):
     with pytest.raises(InvalidIdentityError):
         AsUser(username="mia", groups=(value,))
+
+
+def test_nobody_is_named_by_other_headers():
+    assert named_identity([("accept", "*/*"), ("x-impersonate-user", "root")]) is None
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        AsUser(username="alice"),
+        AsUser(username="a", groups=("x", "y"), uid="7"),
+        AsUser(username="a", extra=(("example.com/reason", ("one", "two")), ("scopes", ("s",)))),
+        AsUser(username="a", extra=(("50%", ("v",)), ("\u00fc", ("v",)))),
+    ],
+)
+def test_what_is_sent_is_what_is_read(identity: AsUser):
+    sent = [(name.decode().lower(), value.decode()) for name, value in impersonation_headers(identity)]
+    assert named_identity(sent) == identity
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("impersonate-group", "a")],
+        [("impersonate-extra-x", "a")],
+        [("impersonate-user", "a"), ("impersonate-user", "b")],
+        [("impersonate-user", "a"), ("impersonate-uid", "1"), ("impersonate-uid", "2")],
+        [("impersonate-user", "")],
+        [("impersonate-user", "a"), ("impersonate-extra-", "x")],
+        [("impersonate-user", "a"), ("impersonate-extra-%ff", "x")],
+        [("impersonate-user", "a"), ("impersonate-other", "x")],
+        [("impersonate-user", "a\r\nx: y")],
+    ],
+)
+def test_headers_that_name_nobody_or_several_are_refused(headers: list[tuple[str, str]]):
+    with pytest.raises(InvalidIdentityError):
+        named_identity(headers)

@@ -62,6 +62,15 @@ def test_what_connection_names_does_not_travel():
     assert b"Range" not in request.head
 
 
+def test_a_browsers_answer_is_never_compressed():
+    session = b"Cookie: _gitlab_kas=s\r\nGitlab-Agent-Id: 7\r\nX-Csrf-Token: t"
+    request = prepare(b"GET /k8s-proxy/version", b"Accept-Encoding: gzip, br", token=session)
+    assert request.credential.kind == "session"
+    assert b"Accept-Encoding: identity\r\n" in request.head
+    assert b"gzip" not in request.head
+    assert not request.gzip_accepted
+
+
 def test_without_accept_encoding_the_answer_is_asked_for_as_it_is():
     request = prepare(b"GET /k8s-proxy/version")
     assert b"Accept-Encoding: identity\r\n" in request.head

@@ -128,3 +128,51 @@ def test_another_answer_to_an_upgrade_is_no_101():
 def test_reasons_are_known():
     assert response_policy.reason_of(502) == b"Bad Gateway"
     assert response_policy.reason_of(299) == b""
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        b"application/json",
+        b"Application/JSON; charset=utf-8",
+        b"application/json;stream=watch",
+        b"application/json;as=Table;v=v1;g=meta.k8s.io",
+        b"application/merge-patch+json",
+        b"application/yaml",
+        b"application/cbor",
+        b"application/cbor-seq",
+        b"application/vnd.kubernetes.protobuf;stream=watch",
+        b"text/plain; version=0.0.4",
+    ],
+)
+def test_a_browser_gets_data(media_type):
+    response_policy.refuse_pages(admit(b"200 OK", b"Content-Type: " + media_type))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (b"Content-Type: text/html",),
+        (b"Content-Type: text/plainhtml",),
+        (b"Content-Type: application/xhtml+xml",),
+        (b"Content-Type: image/svg+xml",),
+        (b"Content-Type: application/javascript",),
+        (b"Content-Type: application/octet-stream",),
+        (b"Content-Type: multipart/x-mixed-replace;application/json",),
+        (b"Content-Type: application/json", b"Content-Type: text/html"),
+        (b"Content-Type: application/json", b"Content-Type: application/json"),
+    ],
+)
+def test_a_browser_gets_nothing_else(lines):
+    with pytest.raises(RefusedResponseError):
+        response_policy.refuse_pages(admit(b"200 OK", *lines))
+
+
+def test_a_browser_gets_an_answer_without_a_body():
+    for response in (
+        admit(b"204 No Content"),
+        admit(b"200 OK", head=True),
+        admit(b"200 OK", b"Content-Length: 0"),
+    ):
+        response_policy.refuse_pages(response)

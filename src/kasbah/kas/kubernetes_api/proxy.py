@@ -1,7 +1,8 @@
 """The Kubernetes API below the proxy's prefix: what every request passes before it may reach an agent.
 
-Foreign pages are turned away, preflights answered, heads cleaned by the request policy; what is left becomes a
-`ProxyExchange`. The proxy owns the tasks of exchanges that must wait.
+Foreign pages are turned away, preflights answered, heads cleaned by the request policy; what a browser sends along by
+itself, its cookie, counts only where `browsers` says so. What is left becomes a `ProxyExchange`. The proxy owns the tasks
+of exchanges that must wait.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.kubernetes_api import errors
 from kasbah.kas.kubernetes_api.authorizer import Authorizer
+from kasbah.kas.kubernetes_api.browsers import Browsers
 from kasbah.kas.kubernetes_api.directory import Directory
 from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, Usage, Watches, answer_failure
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
@@ -61,7 +63,7 @@ class KubernetesApiProxy:
         self.seeking: set[ProxyExchange] = set()
         self._prefix = prefix
         self._prefix_bytes = len(prefix) - 1  # Kubernetes' path keeps the slash
-        self._origin = self.settings.external_origin.encode()
+        self._browsers = Browsers(self.settings.external_origin)
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -89,10 +91,10 @@ class KubernetesApiProxy:
         """Answer this request."""
         cors = b""
         if head.origin:
-            if not self._is_own_page(head):
+            if not self._browsers.may_ask(head):
                 _answer_empty(client, b"HTTP/1.1 403 Forbidden\r\n")
                 return _NOBODY
-            cors = _cors_headers(head)
+            cors = self._browsers.cors_headers(head)
         if head.method == b"OPTIONS":
             _answer_empty(client, b"HTTP/1.1 200 OK\r\n" + _preflight_headers(head) + cors)
             return _NOBODY
@@ -105,6 +107,9 @@ class KubernetesApiProxy:
         except RefusedRequestError as error:
             answer_failure(head, client, errors.failure_of(error), cors)
             return _NOBODY
+        if request.credential.kind == "session" and (refusal := self._browsers.refusal_of_cookie(head)):
+            _answer_empty(client, refusal)
+            return _NOBODY
         exchange = ProxyExchange(self, head, client, request)
         exchange.begin(cors)
         return exchange
@@ -115,16 +120,6 @@ class KubernetesApiProxy:
             work.close()
         else:
             self._group.create_task(work, name="proxied request")
-
-    def _is_own_page(self, head: RequestHead) -> bool:
-        """The hub's page, or a client that names this very host (some WebSocket libraries always do)."""
-        if self._origin and head.origin == self._origin:
-            return True
-        return head.method != b"OPTIONS" and head.origin.partition(b"://")[2] == head.value(b"host")
-
-
-def _cors_headers(head: RequestHead) -> bytes:
-    return b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Allow-Credentials: true\r\n" % head.origin
 
 
 def _preflight_headers(head: RequestHead) -> bytes:

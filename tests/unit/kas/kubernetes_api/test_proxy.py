@@ -45,8 +45,10 @@ async def running(origin: str = HUB) -> AsyncIterator[tuple[KubernetesApiProxy, 
         task.cancel()
 
 
-def ask(proxy: KubernetesApiProxy, line: bytes, *lines: bytes) -> RecordingClient:
-    raw = b"\r\n".join((line + b" HTTP/1.1", b"Host: kas.example", *lines)) + b"\r\n\r\n"
+def ask(
+    proxy: KubernetesApiProxy, line: bytes, *lines: bytes, host: bytes = b"kas.example"
+) -> RecordingClient:
+    raw = b"\r\n".join((line + b" HTTP/1.1", b"Host: " + host, *lines)) + b"\r\n\r\n"
     client = RecordingClient()
     proxy.exchange(http1.request_head(raw), client)
     return client
@@ -130,7 +132,8 @@ async def test_only_the_hubs_pages_and_this_host_may_ask(method, origin, status)
         for stream in agent.streams:
             stream.answer()
     assert client.status == status
-    assert (b"Access-Control-Allow-Origin: " + origin in client.lines) is (status == 200)
+    readable = b"Access-Control-Allow-Origin: " + origin in client.lines
+    assert readable is (origin == HUB.encode())
 
 
 @pytest.mark.asyncio
@@ -146,6 +149,41 @@ async def test_a_preflight_echoes_the_headers_asked_for():
 async def test_without_an_origin_of_our_own_no_page_may_ask():
     async with running("") as (proxy, _):
         assert ask(proxy, b"GET /k8s/version", TOKEN, b"Origin: https://hub.example").status == 403
+
+
+SESSION = (b"Cookie: _gitlab_kas=cookie", b"Gitlab-Agent-Id: 7", b"X-Csrf-Token: csrf")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("host", "lines", "status"),
+    [
+        (b"hub.example", (), 200),
+        (b"kas.hub.example", (b"Origin: https://hub.example", b"Sec-Fetch-Site: same-site"), 200),
+        (b"hub.example", (b"Sec-Fetch-Site: cross-site",), 403),
+        (b"hub.example", (b"Origin: http://hub.example",), 403),
+        (b"evil.example", (), 421),
+    ],
+)
+async def test_a_cookie_counts_on_the_hubs_pages_only(host, lines, status):
+    async with running() as (proxy, agent):
+        client = ask(proxy, b"GET /k8s/version", *SESSION, *lines, host=host)
+        await settle()
+        for stream in agent.streams:
+            stream.answer()
+    assert client.status == status
+    assert len(agent.streams) == (status == 200)
+    assert client.body == (b"{}" if status == 200 else b"")
+
+
+@pytest.mark.asyncio
+async def test_a_page_of_a_cluster_does_not_reach_a_browser():
+    async with running() as (proxy, agent):
+        client = ask(proxy, b"GET /k8s/api/v1/namespaces/a/pods/b/proxy/", *SESSION, host=b"hub.example")
+        await settle()
+        agent.streams[0].say_head(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1\r\n\r\n")
+    assert client.status == 502
+    assert b"not of a kind that a browser may get" in client.body
 
 
 def test_a_proxy_that_does_not_run_says_so_and_starts_nothing():
