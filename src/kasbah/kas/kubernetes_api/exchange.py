@@ -32,9 +32,63 @@ from kasbah.wire.response_policy import SECURITY_HEADERS, ClientResponse, Refuse
 from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
 
 _log = structlog.get_logger()
+REQUESTS: Final = Counter(
+    "kasbah_kas_kubernetes_api_requests",
+    "Proxied requests by the answer the client got",
+    ["status_class", "said_by"],
+)
+_BY_CLUSTER: Final = [REQUESTS.labels(f"{n}xx", "cluster") for n in range(10)]
+_BY_US: Final = [REQUESTS.labels(f"{n}xx", "kas") for n in range(10)]
 # Before the answer began and with nothing said yet, these may be tried once more on another tunnel.
 _NOT_DONE: Final = frozenset({ResetCode.REFUSED})
 _PERHAPS_DONE: Final = frozenset({ResetCode.CONNECTION_LOST, ResetCode.CANCELLED})
+
+
+class Tunnels(Protocol):
+    """The way to the agents; `TunnelRegistry` is one."""
+
+    def open_nowait(
+        self, grant: Grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
+    ) -> Stream | None: ...
+
+    def wait(self, agent_id: int, waiter: ProxyExchange) -> None: ...
+
+    def stop_waiting(self, agent_id: int, waiter: ProxyExchange) -> None: ...
+
+    def is_busy(self, agent_id: int) -> bool: ...
+
+
+class Watches(Protocol):
+    """The way to the agents for watches, which outlives a tunnel; see `watches`."""
+
+    def open_nowait(
+        self, grant: Grant, request: ProxyRequest, opening: bytes, handler: StreamHandler
+    ) -> Stream | None: ...
+
+
+class Usage(Protocol):
+    """Counts what passes; `UsageCounters` is one."""
+
+    def proxied(self, access_type: str, user_id: int, agent_id: int) -> None: ...
+
+
+class ExchangeOwner(Protocol):
+    """What an exchange needs of the proxy."""
+
+    settings: KubernetesApiSettings
+    authorizer: Authorizer
+    leases: LeaseKeeper
+    underway: Underway
+    tunnels: Tunnels
+    watches: Watches
+    journal: Journal
+    explainer: Explainer
+    usage: Usage
+    seeking: set[ProxyExchange]
+    """Those who have no stream yet, because something must be waited for."""
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run this in the proxy's TaskGroup; it must not raise."""
 
 
 class ProxyExchange:
@@ -73,8 +127,8 @@ class ProxyExchange:
         self._cors = b""
         self._grant: Grant | None = None
         self._stream: Stream | None = None
-        self._held: HeldAnswer | None = None
-        self._refusal: Refusal | None = None
+        self._held: _HeldAnswer | None = None
+        self._refusal: _Refusal | None = None
         self._answered = False
         self._switched = False
         self._retried = False
@@ -162,7 +216,7 @@ class ProxyExchange:
         record = self._record
         record.status = 101 if isinstance(answer, bytes) else answer.status
         if record.mutating and not self._owner.journal.answered(record, self):
-            self._held = HeldAnswer(answer)
+            self._held = _HeldAnswer(answer)
         else:
             self._answer(answer)
 
@@ -348,13 +402,13 @@ class ProxyExchange:
         client = self._client
         if isinstance(answer, bytes):
             self._switched = True
-            BY_CLUSTER[1].inc()
+            _BY_CLUSTER[1].inc()
             client.switch_protocols(answer)
             return
-        BY_CLUSTER[answer.status // 100].inc()
+        _BY_CLUSTER[answer.status // 100].inc()
         client.set_deadline(NO_SUCH_DEADLINE)
         if answer.status == 403 and not answer.bodiless:
-            self._refusal = Refusal(answer)
+            self._refusal = _Refusal(answer)
         else:
             if answer.content_length is None and not answer.bodiless:
                 self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
@@ -431,3 +485,44 @@ class ProxyExchange:
                 self._owner.leases.release(granted, self)
         self._record.outcome = outcome
         self._owner.journal.ended(self._record)
+
+
+class _HeldAnswer:
+    """An answer that waits for its record, and what has come of it meanwhile: at most the stream's window."""
+
+    __slots__ = ("answer", "data", "ended")
+
+    def __init__(self, answer: ClientResponse | bytes) -> None:
+        self.answer = answer
+        self.data: list[bytes] = []
+        self.ended = False
+
+
+class _Refusal:
+    """A cluster's 403 whose body is being collected."""
+
+    __slots__ = ("answer", "body")
+
+    def __init__(self, answer: ClientResponse) -> None:
+        self.answer = answer
+        self.body = bytearray()
+
+
+def answer_failure(head: RequestHead, client: Client, failure: Failure, cors: bytes = b"") -> None:
+    """Say a failure to this client as a whole answer."""
+    status = kubernetes_status.render(
+        failure, accept=head.value(b"accept"), user_agent=head.value(b"user-agent")
+    )
+    _BY_US[status.code // 100].inc()
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status.code, response_policy.reason_of(status.code))]
+    lines.append(b"Content-Type: %b\r\n" % status.content_type.encode())
+    if failure.code == 401:
+        lines.append(b"Gitlab-Unauthorized: true\r\n")
+    if failure.retry_after_s:
+        lines.append(b"Retry-After: %d\r\n" % failure.retry_after_s)
+    lines += [SECURITY_HEADERS, b"Server: kasbah-kas\r\n", cors]
+    bodiless = head.method == b"HEAD"
+    client.start(b"".join(lines), len(status.body), bodiless=bodiless)
+    if not bodiless:
+        client.write(status.body)
+    client.finish()
