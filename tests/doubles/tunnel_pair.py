@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from kasbah.wire.native_tunnel.engine import NativeTunnel, Role
 from kasbah.wire.native_tunnel.frames import AgentHello, GoAwayCode, KasHello
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
-from kasbah.wire.stream import Stream, StreamHandler, StreamKind
+from kasbah.wire.stream import ResetCode, Stream, StreamHandler, StreamKind
 
 Said = tuple[str, object]
 
@@ -18,11 +18,15 @@ class RecordingHandler:
 
     stream: Stream | None = None
     slow: bool = False
+    gives_up: bool = False
+    """Reset the stream on seeing the head."""
     said: list[Said] = field(default_factory=list)
     received: int = 0
 
     def head_received(self, head: bytes) -> None:
         self.said.append(("head", head))
+        if self.gives_up and self.stream is not None:
+            self.stream.reset(ResetCode.CANCELLED)
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
@@ -83,13 +87,13 @@ class Owner:
 class TunnelPair:
     """An agent's end and kas' end; `pump` carries bytes until nobody has more to say."""
 
-    def __init__(self, *, greeted: bool = True, slow: bool = False) -> None:
+    def __init__(self, *, greeted: bool = True, slow: bool = False, answers: bool = False) -> None:
         self.agent = Owner(Role.AGENT, slow=slow)
         self.kas = Owner(Role.KAS, slow=slow)
         if greeted:
             self.agent.tunnel.greet(AgentHello(token="glagent-secret", pod_id=1))
             self.pump()
-            self.kas.tunnel.accept(KasHello(agent_id=7))
+            self.kas.tunnel.accept(KasHello(agent_id=7, answers=answers))
             self.pump()
 
     def pump(self, *, piece: int = 1 << 20) -> int:

@@ -239,10 +239,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._partial = None
         head = response_head.parse(bytes(data[:end]))
         rest = bytes(data[end:])
-        if head.status < 200 and head.status != 101:
-            self._interim_answer(rest)
-        else:
+        if head.status >= 200 or head.status == 101:
             self._final_head(head, rest)
+        else:
+            self._interim_answer(rest)
 
     def _interim_answer(self, rest: bytes) -> None:
         self._interim += 1
@@ -273,7 +273,10 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.answer_began(head)
         if self._exchange is not exchange:
             return  # the owner gave up on seeing the head
-        if rest or (self._phase is _COUNTED and self._left == 0):
+        if self._phase is _COUNTED:
+            if rest or self._left == 0:
+                self._counted_bytes(rest)
+        elif rest:
             self.data_received(rest)
 
     def _open_pipe(self, head: ResponseHead) -> None:
@@ -350,7 +353,8 @@ class UpstreamConnection(asyncio.Protocol):
         if clean and self._keep_alive and not self._request_open:
             self._phase = _IDLE
             self._reused = True
-            self.resume_reading()
+            if self._paused:
+                self.resume_reading()
             self._owner.release(self)
         else:
             self._close()

@@ -18,6 +18,7 @@ from kasbah.agentk.kubernetes_api.upstream_request import Credentials, RefusedRe
 from kasbah.agentk.module import LatestValue
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.pool import UpstreamPool
+from kasbah.wire.kubernetes_api import split_stamp
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 from kasbah.wire.stream import ResetCode, Stream, StreamHandler, StreamKind
 
@@ -81,12 +82,13 @@ class KubernetesApi:
         if kind != StreamKind.KUBERNETES_API:
             return self._refuse(stream, ResetCode.PROTOCOL, "agentk takes no such streams")
         try:
-            request = self._builder.build(opening)
+            plain, stamp = split_stamp(opening)
+            request = self._builder.build(plain)
         except RefusedRequestError as error:
             return self._refuse(stream, error.code, str(error))
         if request.agent_id != agent_id:
             return self._refuse(stream, ResetCode.FORBIDDEN, "the request was granted for another agent")
-        relay = Relay(self, stream, request)
+        relay = Relay(self, stream, request, stamp)
         self._relays.add(relay)
         relay.start()
         return relay
@@ -115,7 +117,8 @@ class KubernetesApi:
 
     def relay_ended(self, relay: Relay, outcome: Outcome) -> None:
         self._relays.discard(relay)
-        self._count(outcome)
+        outcomes = self.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
 
     # Time
 

@@ -52,6 +52,7 @@ class Relay:
     __slots__ = (
         "_answered",
         "_connection",
+        "_head",
         "_held",
         "_held_bytes",
         "_left",
@@ -68,10 +69,14 @@ class Relay:
         "deadline",
     )
 
-    def __init__(self, owner: RelayOwner, stream: Stream, request: UpstreamRequest) -> None:
+    def __init__(
+        self, owner: RelayOwner, stream: Stream, request: UpstreamRequest, stamp: bytes = b""
+    ) -> None:
+        """`stamp`: the head's last lines, with the empty one."""
         self._owner = owner
         self._stream = stream
         self._request = request
+        self._head = request.head[:-2] + stamp if stamp else request.head
         self._connection: UpstreamConnection | None = None
         self._held: list[bytes] | None = None
         self._held_bytes = 0
@@ -126,12 +131,12 @@ class Relay:
         request = self._request
         connection.begin(
             self,
-            request.head,
+            self._head,
             request_open=request.body != 0,
             bodiless=request.bodiless_answer,
             upgrade=request.upgrade,
         )
-        if not request.upgrade:
+        if not request.upgrade and (self._held or self._request_ended):
             self._send_held()
 
     def answer_began(self, head: ResponseHead) -> None:

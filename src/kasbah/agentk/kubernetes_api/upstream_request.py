@@ -17,7 +17,7 @@ import msgspec
 from kasbah.errors import PeerError
 from kasbah.kit.secrets import Secret
 from kasbah.wire.identity import AsAgent, Identity, impersonation_headers
-from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, split_stamp
+from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening
 from kasbah.wire.stream import ResetCode
 
 CHUNKED: Final = -1
@@ -70,7 +70,7 @@ class Credentials:
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request as the API server will see it."""
+    """One request as the API server will see it, but for its stamp."""
 
     agent_id: int
     head: bytes
@@ -96,14 +96,12 @@ class RequestBuilder:
         self._remembered = lru_cache(maxsize=1024)(self._build)
 
     def build(self, opening: bytes) -> UpstreamRequest:
-        """The request that an opening asks for.
+        """The request that an opening asks for; without its stamp the same opening comes again and again.
 
         Raises:
             RefusedRequestError: it may not be sent.
         """
-        plain, stamp = split_stamp(opening)
-        request = self._remembered(plain) if len(plain) <= _CACHED_OPENING_BYTES else self._build(plain)
-        return _with_stamp(request, stamp) if stamp else request
+        return self._remembered(opening) if len(opening) <= _CACHED_OPENING_BYTES else self._build(opening)
 
     def _build(self, opening: bytes) -> UpstreamRequest:
         try:
@@ -154,18 +152,6 @@ class RequestBuilder:
         if isinstance(asked, AsAgent):
             return own
         raise RefusedRequestError(ResetCode.FORBIDDEN, NESTED_IMPERSONATION)
-
-
-def _with_stamp(request: UpstreamRequest, stamp: bytes) -> UpstreamRequest:
-    return UpstreamRequest(
-        agent_id=request.agent_id,
-        head=request.head[:-2] + stamp,
-        body=request.body,
-        bodiless_answer=request.bodiless_answer,
-        upgrade=request.upgrade,
-        repeatable=request.repeatable,
-        deadline_s=request.deadline_s,
-    )
 
 
 def _check_headers(lines: list[bytes]) -> int:

@@ -165,8 +165,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:
-            self._held = self._held + data if self._held else data
-            self._read_requests(data)
+            if not (self._held or self._first) and 0 < len(data) - 4 == data.find(b"\r\n\r\n"):
+                self._read_request(data)
+            else:
+                self._held = self._held + data if self._held else data
+                self._read_requests(data)
         elif self._answer_left == _RAW:
             exchange.body_received(data)
         elif self._body_done or not self._body_accepted:
@@ -375,6 +378,21 @@ class Connection(asyncio.Protocol):
 
     # Requests.
 
+    def _read_request(self, raw: bytes) -> None:
+        """Begin the request that came whole and alone, as most do."""
+        if self._closing:
+            return
+        try:
+            head = http1.request_head(raw)
+        except MalformedMessageError as error:
+            self._refuse(error.status, str(error))
+        else:
+            self._in_loop = True
+            self._begin(head)
+            self._in_loop = False
+            if self._held and self._exchange is None:
+                self._read_requests(self._held)
+
     def _read_requests(self, fresh: bytes) -> None:
         """Begin what is complete in `_held`; `fresh` is its part that nobody has looked at yet."""
         self._in_loop = True
@@ -440,7 +458,8 @@ class Connection(asyncio.Protocol):
         self._since = self._owner.clock.now
         self._wait_due = self._since + self._owner.settings.idle_timeout_s
         self._body_paused = False  # the last body's
-        self._resume_reading()
+        if self._reading_paused:
+            self._resume_reading()
         if self._held and not self._in_loop:
             self._read_requests(self._held)
 

@@ -87,7 +87,9 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         """The token is good: streams flow from now on."""
         self.agent = admitted.agent
         self._known()
-        self.tunnel.accept(KasHello(agent_id=admitted.agent.agent_id, server_version=self._owner.version))
+        self.tunnel.accept(
+            KasHello(agent_id=admitted.agent.agent_id, server_version=self._owner.version, answers=True)
+        )
 
     def refuse(self, refusal: Refusal) -> None:
         """Tell the agent why and close; running streams are cut."""

@@ -41,7 +41,12 @@ from kasbah.wire.native_tunnel.frames import (
     frame,
 )
 from kasbah.wire.native_tunnel.scheduler import Scheduler
-from kasbah.wire.native_tunnel.tunnel_stream import TunnelProtocolError, TunnelStream
+from kasbah.wire.native_tunnel.tunnel_stream import (
+    STREAM_FRAMES,
+    STREAM_HEADER,
+    TunnelProtocolError,
+    TunnelStream,
+)
 from kasbah.wire.stream import ResetCode, StreamClass, StreamHandler, StreamKind
 
 PING_AFTER_S: Final = 10.0
@@ -59,7 +64,8 @@ PINGS_PER_MINUTE: Final = 60
 RETIRE_FROM_ID: Final = MAX_STREAM_ID - 2**22
 """From here on the connection drains, so that a new one is there before the ids are used up."""
 
-_STREAM_HEADER: Final = 2  # kind and class, before the opening
+OPENINGS_BUDGET: Final = 64 * 1024
+"""Bytes of openings that go out at once before the classes have their turn."""
 
 # Looked up per frame: plain numbers and a dictionary cost less than members of an enumeration.
 _OPEN, _DATA, _SMALL = int(FrameType.OPEN), int(FrameType.DATA), int(StreamClass.SMALL)
@@ -81,6 +87,9 @@ class State(enum.Enum):
     OPEN = "open"
     DRAINING = "draining"
     CLOSED = "closed"
+
+
+_STATE_OPEN, _STATE_CLOSED = State.OPEN, State.CLOSED
 
 
 class TunnelOwner(Protocol):
@@ -113,6 +122,7 @@ class NativeTunnel:
     ) -> None:
         """With `greeted` the ends already know each other, and no greeting is said."""
         self.role = role
+        self._is_kas = role is Role.KAS
         self.window = window
         self.state = State.OPEN if greeted else State.GREETING
         self._owner = owner
@@ -125,6 +135,8 @@ class NativeTunnel:
         self._needed = 0
         self._rest: tuple[int, int, int, int] | None = None
         self._peer_window = INITIAL_WINDOW
+        self.answers_taken = False
+        """Whether the peer takes ANSWER frames."""
         self._next_id = 2 if role is Role.KAS else 1
         self._last_peer_id = 0
         self._heard = False
@@ -146,7 +158,7 @@ class NativeTunnel:
     @property
     def can_open(self) -> bool:
         """Whether new streams may be opened on this connection."""
-        return self.state is State.OPEN and not self._peer_draining and self._next_id < MAX_STREAM_ID
+        return self.state is _STATE_OPEN and not self._peer_draining and self._next_id < MAX_STREAM_ID
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -175,12 +187,16 @@ class NativeTunnel:
         """
         if not self.can_open:
             raise PeerError("the tunnel takes no new streams", retryable=True)
-        if len(opening) + _STREAM_HEADER > MAX_PAYLOAD:
+        if len(opening) + STREAM_HEADER > MAX_PAYLOAD:
             raise PeerError("the request's head is over 64 KiB")
-        stream = TunnelStream(self, self._next_id, stream_class, self._peer_window)
-        self._next_id += 2
-        self._streams[stream.stream_id] = self._unopened[stream.stream_id] = stream
-        stream.open(handler, bytes((kind, stream_class)) + opening)
+        stream_id = self._next_id
+        self._next_id = stream_id + 2
+        stream = TunnelStream(self, stream_id, stream_class, self._peer_window, handler)
+        stream.open(kind, opening)
+        self._streams[stream_id] = self._unopened[stream_id] = stream
+        if not self._flush_requested:
+            self._flush_requested = True
+            self._owner.flush_wanted()
         return stream
 
     def go_away(self, code: GoAwayCode, message: str = "") -> None:
@@ -236,9 +252,8 @@ class NativeTunnel:
                 return
             data = bytes(self._partial)
             self._partial.clear()
-        position, end = self._rest_received(data), len(data)
-        unpack = HEADER.unpack_from
-        size = HEADER.size
+        position, end = self._rest_received(data) if self._rest is not None else 0, len(data)
+        unpack, size, streams = HEADER.unpack_from, HEADER.size, self._streams
         while end - position >= size:
             stream_id, length, kind, flags, value = unpack(data, position)
             begin = position + size
@@ -253,8 +268,12 @@ class NativeTunnel:
                     position = begin - size
                     self._needed = size + length
                 break
-            self._frame_received(kind, stream_id, flags, value, bytes(data[begin:position]))
-            if self.state is State.CLOSED:
+            stream = streams.get(stream_id)
+            if stream is not None and kind in STREAM_FRAMES:
+                stream.frame_received(kind, flags, value, bytes(data[begin:position]))
+            else:
+                self._frame_received(kind, stream_id, flags, value, bytes(data[begin:position]))
+            if self.state is _STATE_CLOSED:
                 return
         else:
             self._needed = size
@@ -275,7 +294,7 @@ class NativeTunnel:
 
     def _frame_received(self, kind: int, stream_id: int, flags: int, value: int, payload: bytes) -> None:
         stream = self._streams.get(stream_id)
-        if stream is not None and kind in _STREAM_FRAMES:
+        if stream is not None and kind in STREAM_FRAMES:
             stream.frame_received(kind, flags, value, payload)
         elif self.state is State.GREETING and kind not in {FrameType.HELLO, FrameType.GOAWAY}:
             raise TunnelProtocolError("a frame before the greeting")
@@ -311,6 +330,7 @@ class NativeTunnel:
             else:
                 kas_hello = msgspec.json.decode(payload, type=KasHello)
                 self._greeted(kas_hello.version, kas_hello.window)
+                self.answers_taken = kas_hello.answers
                 self.state = State.OPEN
                 self._owner.accepted(kas_hello)
         except msgspec.DecodeError as error:
@@ -325,7 +345,7 @@ class NativeTunnel:
 
     def _open_received(self, stream_id: int, flags: int, payload: bytes) -> None:
         peer_parity = 1 if self.role is Role.KAS else 0
-        if stream_id % 2 != peer_parity or stream_id <= self._last_peer_id or len(payload) < _STREAM_HEADER:
+        if stream_id % 2 != peer_parity or stream_id <= self._last_peer_id or len(payload) < STREAM_HEADER:
             raise TunnelProtocolError(f"stream {stream_id} cannot be opened")
         self._last_peer_id = stream_id
         if why := self._why_not(payload[0]):
@@ -334,14 +354,9 @@ class NativeTunnel:
         kind, stream_class = _KINDS[payload[0]], payload[1] if payload[1] < _CLASSES else _SMALL
         if self.role is Role.KAS:
             self._agent_calls += 1
-        stream = TunnelStream(self, stream_id, stream_class, self._peer_window)
+        stream = TunnelStream(self, stream_id, stream_class, self._peer_window, _ACCEPTING)
         self._streams[stream_id] = stream
-        stream.open(_ACCEPTING, None)
-        handler = self._owner.stream_opened(kind, payload[_STREAM_HEADER:], stream)
-        if stream_id in self._streams:  # not already reset by its new owner
-            stream.open(handler, None)
-            if flags & END:
-                stream.frame_received(_DATA, END, 0, b"")
+        stream.take_over(self._owner.stream_opened(kind, payload[STREAM_HEADER:], stream), ended=flags & END)
 
     def _why_not(self, kind: int) -> str:
         """Why the peer's stream is refused; empty when it is not.
@@ -360,7 +375,7 @@ class NativeTunnel:
         return "" if self.state is State.OPEN else "this end is draining"
 
     def _frame_for_no_stream(self, kind: int, stream_id: int) -> None:
-        if kind not in _STREAM_FRAMES:
+        if kind not in STREAM_FRAMES:
             raise TunnelProtocolError(f"an unknown frame of type {kind}")
         ours = (stream_id % 2 == 0) == (self.role is Role.KAS)
         if stream_id >= self._next_id if ours else stream_id > self._last_peer_id:
@@ -378,6 +393,8 @@ class NativeTunnel:
         )
         out, self._control = self._control, []
         try:
+            if self._unopened:
+                budget -= self._emit_openings(out)
             if self._scheduler:
                 self._scheduler.run(budget, lambda stream: stream.emit(out))
         finally:
@@ -387,7 +404,7 @@ class NativeTunnel:
     @property
     def has_output(self) -> bool:
         """Whether `take` would answer something."""
-        return bool(self._control) or bool(self._scheduler)
+        return bool(self._control or self._unopened or self._scheduler)
 
     def send_control(self, data: bytes) -> None:
         """A frame that goes out before all others."""
@@ -398,29 +415,30 @@ class NativeTunnel:
     def stand_in_line(self, stream: TunnelStream, stream_class: int) -> None:
         """The stream has something to send."""
         self._scheduler.add(stream, stream_class)
-        self._want_flush()
+        if not self._flush_requested:
+            self._flush_requested = True
+            self._owner.flush_wanted()
 
-    def emit_openings(self, last: TunnelStream, out: list[bytes | memoryview]) -> int:
-        """Open this stream and every one with a lower id that still waits: the peer takes ids in their order only.
+    def _emit_openings(self, out: list[bytes | memoryview]) -> int:
+        """Open what waits to be opened: bytes written.
 
-        The classes stand in lines of their own, so a keystroke's opening may come up before an older request's.
+        Not by classes, because the peer takes ids in their order only; so nothing large may stand before a keystroke.
         """
-        size = 0
-        while self._unopened:
-            _, stream = self._unopened.popitem(last=False)
-            size += stream.emit_opening(out)
-            if stream is last:
-                break
+        size, unopened = 0, self._unopened
+        while unopened and size < OPENINGS_BUDGET:
+            size += unopened.popitem(last=False)[1].emit_opening(out)
         return size
 
     def forget(self, stream: TunnelStream) -> None:
         """The stream is over on this side."""
-        if self._streams.pop(stream.stream_id, None) is not None:
-            self._unopened.pop(stream.stream_id, None)
-            if stream.stream_id % 2 and self.role is Role.KAS:
+        stream_id = stream.stream_id
+        if self._streams.pop(stream_id, None) is not None:
+            if stream.unsent:
+                self._unopened.pop(stream_id, None)
+            if stream_id % 2 and self._is_kas:
                 self._agent_calls -= 1
-            stream.detach()
-            self._finish_if_idle()
+            if self.state is not _STATE_OPEN:
+                self._finish_if_idle()
 
     def _want_flush(self) -> None:
         if not self._flush_requested:
@@ -448,9 +466,6 @@ class _Accepting:
 
 
 _ACCEPTING: Final = _Accepting()
-_STREAM_FRAMES: Final = frozenset(
-    int(kind) for kind in (FrameType.HEAD, FrameType.DATA, FrameType.WINDOW, FrameType.RESET)
-)
 
 
 def _go_away_code(value: int) -> GoAwayCode:

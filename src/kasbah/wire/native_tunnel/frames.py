@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 
 HEADER: Final = struct.Struct("!IHBBQ")
+OPENING_HEADER: Final = struct.Struct(HEADER.format + "BB")
+"""Of OPEN: with the kind and the class that its payload begins with."""
 MAX_PAYLOAD: Final = 65535
 INITIAL_WINDOW: Final = 256 * 1024
 """Bytes a stream may carry before its reader has said anything."""
@@ -39,6 +41,8 @@ class FrameType(enum.IntEnum):
     PONG = 8
     GOAWAY = 9
     """Stream 0: no new streams are taken; `value` says why."""
+    ANSWER = 10
+    """HEAD and the first DATA in one; `value` is how long the head is. Only to a peer that says it takes them."""
 
 
 END: Final = 0x01
@@ -82,6 +86,8 @@ class KasHello(msgspec.Struct, frozen=True, kw_only=True):
     window: int = INITIAL_WINDOW
     """Bytes kas is ready to take on a new stream."""
     server_version: str = ""
+    answers: bool = False
+    """Whether it takes ANSWER."""
 
 
 def frame(

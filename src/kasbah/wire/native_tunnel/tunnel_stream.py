@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from kasbah.errors import PeerError
-from kasbah.wire.native_tunnel.frames import END, GROWN_WINDOW, HEADER, MAX_PAYLOAD, FrameType, frame
+from kasbah.wire.native_tunnel.frames import (
+    END,
+    GROWN_WINDOW,
+    HEADER,
+    MAX_PAYLOAD,
+    OPENING_HEADER,
+    FrameType,
+    frame,
+)
 from kasbah.wire.stream import ResetCode, StreamClass, StreamHandler
 
 QUEUE_LIMIT: Final = 256 * 1024
@@ -19,9 +27,14 @@ BULK_FROM: Final = 128 * 1024
 """A small stream that has sent this much shares the connection as bulk."""
 
 # Looked up per frame: plain numbers cost less than members of an enumeration.
-_OPEN, _HEAD, _DATA, _WINDOW = (
-    int(kind) for kind in (FrameType.OPEN, FrameType.HEAD, FrameType.DATA, FrameType.WINDOW)
+_OPEN, _HEAD, _DATA, _WINDOW, _ANSWER = (
+    int(kind) for kind in (FrameType.OPEN, FrameType.HEAD, FrameType.DATA, FrameType.WINDOW, FrameType.ANSWER)
 )
+_HEADS: Final = frozenset({_HEAD, _ANSWER})
+STREAM_FRAMES: Final = frozenset({_HEAD, _DATA, _WINDOW, _ANSWER, int(FrameType.RESET)})
+"""The types of frame that a stream takes."""
+STREAM_HEADER: Final = OPENING_HEADER.size - HEADER.size
+"""Kind and class, before the opening."""
 _SMALL, _BULK = int(StreamClass.SMALL), int(StreamClass.BULK)
 
 
@@ -39,17 +52,18 @@ class StreamOwner(Protocol):
     def window(self) -> int:
         """What this side is ready to take on a new stream."""
 
+    @property
+    def answers_taken(self) -> bool:
+        """Whether the peer takes ANSWER frames."""
+
     def send_control(self, data: bytes) -> None:
         """A frame that goes out before all others."""
 
     def stand_in_line(self, stream: TunnelStream, stream_class: int) -> None:
         """The stream has something to send."""
 
-    def emit_openings(self, last: TunnelStream, out: list[bytes | memoryview]) -> int:
-        """Let every stream emit its opening that waits with a lower id, and then this one."""
-
     def forget(self, stream: TunnelStream) -> None:
-        """The stream is over on this side; calls its `detach`."""
+        """The stream is over on this side."""
 
 
 class TunnelStream:
@@ -64,6 +78,7 @@ class TunnelStream:
         "_handler",
         "_head",
         "_in_line",
+        "_kind",
         "_opening",
         "_peer_ended",
         "_queue",
@@ -76,11 +91,19 @@ class TunnelStream:
         "stream_id",
     )
 
-    def __init__(self, tunnel: StreamOwner, stream_id: int, stream_class: int, send_limit: int) -> None:
+    def __init__(
+        self,
+        tunnel: StreamOwner,
+        stream_id: int,
+        stream_class: int,
+        send_limit: int,
+        handler: StreamHandler,
+    ) -> None:
         self._tunnel = tunnel
         self.stream_id = stream_id
+        self._kind = 0
         self._class = stream_class
-        self._handler: StreamHandler | None = None
+        self._handler: StreamHandler | None = handler
         self._opening: bytes | None = None
         self._head: bytes | None = None
         self._queue: list[bytes | memoryview] = []
@@ -142,7 +165,7 @@ class TunnelStream:
         if self._handler is None:
             return
         nobody_waits = self._opening is not None or (self._end_sent and self._peer_ended)
-        self._tunnel.forget(self)
+        self._leave()
         if not nobody_waits:
             self._tunnel.send_control(
                 frame(FrameType.RESET, self.stream_id, message.encode()[:512], value=code)
@@ -160,15 +183,20 @@ class TunnelStream:
 
     # -- the tunnel's side ---------------------------------------------------------------------------------------
 
-    def open(self, handler: StreamHandler, opening: bytes | None) -> None:
-        """Begin: with an opening to be sent (ours), or without (the peer's)."""
-        self._handler = handler
-        if opening is not None:
-            self._opening = opening
-            self._stand_in_line()
+    def open(self, kind: int, opening: bytes) -> None:
+        """The stream is ours: `emit_opening` will say this before anything else goes out."""
+        self._kind = kind
+        self._opening = opening
+
+    def take_over(self, handler: StreamHandler, *, ended: int) -> None:
+        """The stream is the peer's: who handles it from now on, unless it was reset already; `ended`: it has END."""
+        if self._handler is not None:
+            self._handler = handler
+            if ended:
+                self._end_received(handler)
 
     def frame_received(self, kind: int, flags: int, value: int, payload: bytes) -> None:
-        """A HEAD, DATA, WINDOW or RESET of this stream.
+        """A HEAD, DATA, ANSWER, WINDOW or RESET of this stream.
 
         Raises:
             TunnelProtocolError: after its END, past its limit, or with a gap.
@@ -179,15 +207,17 @@ class TunnelStream:
         if kind == _DATA:
             if value != self._received or self._peer_ended:
                 raise TunnelProtocolError(f"stream {self.stream_id}: data out of place at byte {value}")
-            self._received += len(payload)
-            if self._received > self._granted:
-                raise TunnelProtocolError(f"stream {self.stream_id}: sent past its window")
-            if payload:
-                handler.data_received(payload)
-        elif kind == _HEAD:
+            self._data_received(handler, payload)
+        elif kind in _HEADS:
             if self._peer_ended or self._received:
                 raise TunnelProtocolError(f"stream {self.stream_id}: head out of place")
-            handler.head_received(payload)
+            if kind == _HEAD:
+                handler.head_received(payload)
+            elif value > len(payload):
+                raise TunnelProtocolError(f"stream {self.stream_id}: a head longer than its frame")
+            else:
+                handler.head_received(payload[:value])
+                self._data_received(handler, payload[value:])
         elif kind == _WINDOW:
             if value > self._send_limit:
                 self._send_limit = value
@@ -195,32 +225,35 @@ class TunnelStream:
                     self._stand_in_line()
             return
         else:
-            self._tunnel.forget(self)
+            self._leave()
             handler.reset(value, payload.decode(errors="replace"))
             return
         if flags & END and not self._peer_ended:
-            self._peer_ended = True
-            if self._handler is not None:
-                handler.ended()
-            self._forget_if_over()
+            self._end_received(handler)
+
+    def _data_received(self, handler: StreamHandler, data: bytes) -> None:
+        received = self._received = self._received + len(data)
+        if received > self._granted:
+            raise TunnelProtocolError(f"stream {self.stream_id}: sent past its window")
+        if data and self._handler is not None:  # still wanted, once the head was seen
+            handler.data_received(data)
+
+    def _end_received(self, handler: StreamHandler) -> None:
+        self._peer_ended = True
+        if self._handler is not None:
+            handler.ended()
+            if self._end_sent and self._handler is not None:
+                self._leave()
 
     def emit(self, out: list[bytes | memoryview]) -> tuple[int, int]:
         """Append the next frame to `out`, a head with its first data: bytes written, and the class to wait in or -1."""
         self._in_line = False
         if self._handler is None:
             return 0, -1
-        if self._opening is not None:
-            size = self._tunnel.emit_openings(self, out)
-        elif self._head is not None:
-            head, self._head = self._head, None
-            out.append(HEADER.pack(self.stream_id, len(head), _HEAD, self._end_flag(), 0) + head)
-            size = len(head)
-            if self._queue:
-                size += self._emit_data(out)
-        else:
-            size = self._emit_data(out)
+        size = self._emit_data(out) if self._head is None else self._emit_head(self._head, out)
         if self._end_sent:
-            self._forget_if_over()
+            if self._peer_ended:
+                self._leave()
             return size, -1
         if self._in_line:  # `writable` has queued more meanwhile, and stands in line already
             return size, -1
@@ -230,17 +263,24 @@ class TunnelStream:
         return size, -1
 
     def emit_opening(self, out: list[bytes | memoryview]) -> int:
-        """Append the OPEN frame to `out`: bytes written."""
-        opening = self._opening or b""
+        """Append the OPEN frame to `out`: bytes written. What else there is to say stands in line from now on."""
+        opening = self._opening
+        if opening is None:
+            return 0
         self._opening = None
-        flags = self._end_flag() if self._head is None else 0
-        out.append(HEADER.pack(self.stream_id, len(opening), _OPEN, flags, 0) + opening)
-        return len(opening)
+        nothing_else = not self._queue and self._head is None
+        flags = self._end_flag() if nothing_else else 0
+        size = len(opening) + STREAM_HEADER
+        out.append(OPENING_HEADER.pack(self.stream_id, size, _OPEN, flags, 0, self._kind, self._class))
+        out.append(opening)
+        if not nothing_else:
+            self._stand_in_line()
+        return size
 
     def lost(self, code: ResetCode, message: str) -> None:
         """The connection is gone."""
         handler = self._handler
-        self._tunnel.forget(self)
+        self._leave()
         if handler is not None:
             handler.reset(code, message)
 
@@ -252,6 +292,23 @@ class TunnelStream:
             self._end_sent = True
             return END
         return 0
+
+    def _emit_head(self, head: bytes, out: list[bytes | memoryview]) -> int:
+        """The head, and the first data in the same frame if the peer takes that."""
+        self._head = None
+        queue, size = self._queue, len(head)
+        if not queue:
+            out.append(HEADER.pack(self.stream_id, size, _HEAD, self._end_flag(), 0) + head)
+            return size
+        data_size = len(queue[0])
+        whole = size + data_size
+        if not self._tunnel.answers_taken or whole > MAX_PAYLOAD or data_size > self._send_limit - self._sent:
+            out.append(HEADER.pack(self.stream_id, size, _HEAD, 0, 0) + head)
+            return size + self._emit_data(out)
+        data = queue.pop(0)
+        out += (HEADER.pack(self.stream_id, whole, _ANSWER, self._end_flag(), size), head, data)
+        self._data_sent(data_size)
+        return whole
 
     def _emit_data(self, out: list[bytes | memoryview]) -> int:
         room = self._send_limit - self._sent
@@ -268,29 +325,30 @@ class TunnelStream:
         else:
             return 0
         out.append(HEADER.pack(self.stream_id, size, _DATA, self._end_flag(), self._sent))
-        self._queued -= size
-        self._sent += size
         if size:
             out.append(data)
+            self._data_sent(size)
+        return size
+
+    def _data_sent(self, size: int) -> None:
+        self._queued -= size
+        self._sent += size
         if self._class == _SMALL and self._sent > BULK_FROM:
             self._class = _BULK
         if self._wants_writable and self._queued < QUEUE_LIMIT // 2:
             self._wants_writable = False
             if self._handler is not None:
                 self._handler.writable()
-        return size
 
     def _stand_in_line(self) -> None:
-        if not self._in_line and self._handler is not None:
+        if not self._in_line and self._opening is None and self._handler is not None:
             self._in_line = True
             self._tunnel.stand_in_line(self, self._class)
 
-    def _forget_if_over(self) -> None:
-        if self._end_sent and self._peer_ended:
-            self._tunnel.forget(self)
-
-    def detach(self) -> None:
-        """No callback and no frame from now on."""
+    def _leave(self) -> None:
+        """The stream is over on this side: no callback and no frame from now on."""
         self._handler = None
-        self._queue = []
-        self._queued = 0
+        if self._queue:
+            self._queue = []
+            self._queued = 0
+        self._tunnel.forget(self)

@@ -41,8 +41,9 @@ def test_a_token_never_shows_in_a_greeting_printed():
     assert "glagent" not in repr(AgentHello(token="glagent-secret", pod_id=1))
 
 
-def test_request_and_answer_travel_whole_and_the_stream_is_forgotten():
-    pair = TunnelPair()
+@pytest.mark.parametrize("answers", [True, False])
+def test_request_and_answer_travel_whole_and_the_stream_is_forgotten(answers: bool):
+    pair = TunnelPair(answers=answers)
     stream, handler = pair.kas.open(b"GET /version")
     stream.end()
     pair.pump()
@@ -66,6 +67,57 @@ def test_a_small_answer_costs_two_frames():
     answer.send(b"body")
     answer.end()
     assert pair.pump() == 2 * HEADER.size + len(b"200body")
+
+
+def test_a_small_answer_costs_one_frame_for_a_kas_that_takes_such():
+    pair = TunnelPair(answers=True)
+    stream, handler = pair.kas.open()
+    stream.end()
+    pair.pump()
+    answer = pair.agent.opened[0][2]
+    answer.send_head(b"200")
+    answer.send(b"body")
+    answer.end()
+    assert pair.pump() == HEADER.size + len(b"200body")
+    assert handler.said == [("head", b"200"), ("data", b"body"), ("ended", None)]
+
+
+@pytest.mark.parametrize(
+    ("head", "first"),
+    [
+        pytest.param(b"h" * 40_000, b"x" * 40_000, id="more than a frame holds"),
+        pytest.param(b"200", b"x" * 300_000, id="more than the window"),
+        pytest.param(b"h" * 65_535, b"", id="a head alone"),
+        pytest.param(b"h" * 65_534, b"x", id="a frame that is just full"),
+    ],
+)
+def test_an_answer_that_fits_no_frame_comes_in_several(head: bytes, first: bytes):
+    pair = TunnelPair(answers=True)
+    _, handler = pair.kas.open()
+    pair.pump()
+    answer = pair.agent.opened[0][2]
+    answer.send_head(head)
+    answer.send(first)
+    answer.send(b"and the rest")
+    answer.end()
+    pair.pump()
+    assert handler.said[0] == ("head", head)
+    assert b"".join(data for word, data in handler.said if word == "data") == first + b"and the rest"
+    assert handler.words().count("ended") == 1
+
+
+def test_who_gives_up_on_seeing_the_head_hears_nothing_of_the_body():
+    pair = TunnelPair(answers=True)
+    _, handler = pair.kas.open()
+    pair.pump()
+    answer = pair.agent.opened[0][2]
+    answer.send_head(b"200")
+    answer.send(b"body")
+    answer.end()
+    handler.gives_up = True
+    pair.pump()
+    assert handler.words() == ["head"]
+    assert pair.kas.tunnel.stream_count == 0
 
 
 def test_an_agent_opens_calls_with_odd_ids_and_kas_streams_with_even_ones():
@@ -169,6 +221,8 @@ def test_a_peer_that_answers_pings_is_kept():
             frame(FrameType.DATA, 2, b"x") + frame(FrameType.HEAD, 2, b"late", value=0),
             id="a head after data",
         ),
+        pytest.param(frame(FrameType.ANSWER, 2, b"head", value=5), id="a head longer than its frame"),
+        pytest.param(frame(FrameType.ANSWER, 2, b"200x", value=3) * 2, id="a second answer behind data"),
         pytest.param(
             b"".join(frame(FrameType.DATA, 2, bytes(65535), value=65535 * i) for i in range(5)),
             id="past the window",

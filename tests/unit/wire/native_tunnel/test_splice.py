@@ -26,7 +26,7 @@ class Between:
 
         handler = splice(arrived, onward)
         assert handler is not None
-        arrived.open(handler, None)
+        arrived.take_over(handler, ended=0)
         self.pump()
 
     @property
