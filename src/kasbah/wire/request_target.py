@@ -29,6 +29,8 @@ _VERBS: Final = {
     b"DELETE": "delete",
     b"OPTIONS": "options",
 }
+_NAME_TERM = re.compile(r"metadata\.name==?([^=\\/%]+)")
+_OLD_PREFIXES: Final = frozenset({"watch", "proxy"})
 _STREAMED_SUBRESOURCES: Final = frozenset({"exec", "attach", "portforward", "proxy"})
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
 # Ours alone: they carry a browser's credential and never reach a cluster.
@@ -45,7 +47,8 @@ class ApiTarget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw: bytes
     """Path and query as they are forwarded."""
     verb: str
-    """The API server's verb; `proxy` for requests that pass through to a pod, service or node."""
+    """The API server's verb: of a request that names no resource the method; `proxy` for what passes through to a pod,
+    service or node."""
     group: str = ""
     version: str = ""
     resource: str = ""
@@ -53,6 +56,7 @@ class ApiTarget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     subresource: str = ""
     namespace: str = ""
     name: str = ""
+    """Of the thing, or of the only one that a list or watch selects."""
     open_ended: bool = False
     """The answer may go on for ever: a watch, a followed log, an exec, anything that proxies."""
     may_upgrade: bool = False
@@ -71,7 +75,7 @@ def parse_target(method: bytes, raw: bytes) -> ApiTarget:
     if mark and any(key in _CREDENTIAL_KEYS for key, _ in pairs):
         query = _without_credentials(query)
         raw = path + b"?" + query if query else path
-    return _classify(_VERBS[method], raw, segments, dict(reversed(pairs)))
+    return _classify(method, raw, segments, dict(reversed(pairs)))
 
 
 def _segments(path: bytes) -> list[str]:
@@ -119,7 +123,7 @@ def _without_credentials(query: bytes) -> bytes:
     return b"&".join(kept)
 
 
-def _classify(method_verb: str, raw: bytes, segments: list[str], query: dict[str, str]) -> ApiTarget:
+def _classify(method: bytes, raw: bytes, segments: list[str], query: dict[str, str]) -> ApiTarget:
     """The API server's `RequestInfoFactory`, as far as it matters here."""
     parts = segments if segments[-1] else segments[:-1]
     if parts[:1] == ["api"] and len(parts) >= 3:
@@ -127,18 +131,20 @@ def _classify(method_verb: str, raw: bytes, segments: list[str], query: dict[str
     elif parts[:1] == ["apis"] and len(parts) >= 4:
         group, version, parts = parts[1], parts[2], parts[3:]
     else:
-        return ApiTarget(raw=raw, verb=method_verb)
-    watching = _is_true(query, "watch")
-    if parts[0] == "watch" and len(parts) > 1:  # the old spelling, still served
-        watching, parts = True, parts[1:]
+        return ApiTarget(raw=raw, verb=method.decode().lower())
+    prefixed = ""
+    if parts[0] in _OLD_PREFIXES and len(parts) > 1:  # `watch` and `proxy` before a path, still understood
+        prefixed, parts = parts[0], parts[1:]
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 1:
         namespace = parts[1]
         if len(parts) > 2 and parts[2] not in _NAMESPACE_SUBRESOURCES:
             parts = parts[2:]
     resource, name, subresource = (*parts[:3], "", "")[:3]
-    verb = _verb(method_verb, subresource, named=bool(name), watching=watching)
-    streamed = subresource in _STREAMED_SUBRESOURCES
+    verb = prefixed or _verb(_VERBS[method], subresource, query, named=bool(name))
+    if not name and verb in {"list", "watch"}:
+        name = _selected_name(query.get("fieldSelector", ""))
+    streamed = verb == "proxy" or subresource in _STREAMED_SUBRESOURCES
     following = subresource == "log" and _is_true(query, "follow")
     return ApiTarget(
         raw=raw,
@@ -154,16 +160,23 @@ def _classify(method_verb: str, raw: bytes, segments: list[str], query: dict[str
     )
 
 
-def _verb(method_verb: str, subresource: str, *, named: bool, watching: bool) -> str:
+def _verb(method_verb: str, subresource: str, query: dict[str, str], *, named: bool) -> str:
     if subresource == "proxy":
         return "proxy"
-    if method_verb == "get" and watching and not subresource:
-        return "watch"
     if method_verb == "get" and not named:
-        return "list"
+        return "watch" if _is_true(query, "watch") else "list"
     if method_verb == "delete" and not named:
         return "deletecollection"
     return method_verb
+
+
+def _selected_name(selector: str) -> str:
+    """The one name that a field selector leaves over; such a list is judged by this name."""
+    for term in selector.split(","):
+        found = _NAME_TERM.fullmatch(term.strip())
+        if found is not None and found[1] not in {".", ".."}:
+            return found[1]
+    return ""
 
 
 def _is_true(query: dict[str, str], key: str) -> bool:
