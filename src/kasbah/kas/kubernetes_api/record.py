@@ -8,35 +8,42 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
 from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api.grant import Grant
+from kasbah.wire.http1 import RequestHead
 from kasbah.wire.request_policy import ProxyRequest
 
 Outcome = Literal["", "completed", "refused", "cancelled", "cut", "broken"]
 """Empty while it runs. `refused`: kas answered in the cluster's place. `cancelled`: the client left. `cut`: its lease ended.
 `broken`: the way to the cluster broke after the answer had begun."""
 
-READING_VERBS: Final = frozenset({"get", "list", "watch", "options"})
+READING_VERBS: Final = frozenset({"get", "head", "list", "options", "watch"})
+_READING_METHODS: Final = (b"GET ", b"HEAD ", b"OPTIONS ")
 
 
 class RequestRecord:
     """One request, from its grant to its end.
 
     Attributes:
+        attempts: how often it was about to leave for its agent, counted by the journal.
         request_id: 32 hexadecimal digits of ours; the API server's own audit log has it as `auditID`.
         trace_id: of the trace the request belongs to: the client's `traceparent`, or the request's id.
         started_at: seconds of the monotonic clock.
         status: the answer's; 0 before there is one.
         received: bytes of body, or of the upgraded connection, from the client.
         sent: the same to the client.
+        mutating: whether it may change something, so that its record must be durable.
         outcome: how it ended.
     """
 
     __slots__ = (
+        "attempts",
         "client_address",
         "grant",
+        "mutating",
         "outcome",
         "received",
         "request",
@@ -53,6 +60,8 @@ class RequestRecord:
         self.trace_id = request.trace_id or self.request_id
         self.started_at = time.monotonic()
         self.request = request
+        self.mutating = _is_mutating(request)
+        self.attempts = 0
         self.grant: Grant | None = None
         self.client_address = client_address
         self.user_agent = user_agent
@@ -61,11 +70,14 @@ class RequestRecord:
         self.sent = 0
         self.outcome: Outcome = ""
 
-    @property
-    def mutating(self) -> bool:
-        """Whether it may change something, so that its record must be durable: writes, and whatever opens a pipe."""
-        request = self.request
-        return bool(request.upgrade) or request.target.verb not in READING_VERBS
+
+def _is_mutating(request: ProxyRequest) -> bool:
+    """Writes, by their method or by their verb, and whatever opens a pipe."""
+    return (
+        request.target.verb not in READING_VERBS
+        or bool(request.upgrade)
+        or not request.head.startswith(_READING_METHODS)
+    )
 
 
 class JournalUnavailableError(PeerError):
@@ -88,6 +100,9 @@ class Journal(Protocol):
     def ended(self, record: RequestRecord) -> None:
         """The request is over, whatever it was."""
 
+    def turned_away(self, head: RequestHead, client_address: str, status: int) -> None:
+        """A request was refused before anything of it was understood; it has no record."""
+
 
 class AnswerHolder(Protocol):
     """Holds an answer back until its record is durable."""
@@ -106,3 +121,22 @@ class NoJournal:
         return True
 
     def ended(self, record: RequestRecord) -> None: ...
+
+    def turned_away(self, head: RequestHead, client_address: str, status: int) -> None: ...
+
+
+class ObservedJournal:
+    """A journal with others that want to know of ends alone."""
+
+    def __init__(self, journal: Journal, observers: Sequence[Journal]) -> None:
+        self.begun = journal.begun
+        self.answered = journal.answered
+        self._all = (journal, *observers)
+
+    def ended(self, record: RequestRecord) -> None:
+        for journal in self._all:
+            journal.ended(record)
+
+    def turned_away(self, head: RequestHead, client_address: str, status: int) -> None:
+        for journal in self._all:
+            journal.turned_away(head, client_address, status)

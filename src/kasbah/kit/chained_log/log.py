@@ -43,7 +43,7 @@ _REMOVED_AT_ONCE: Final = 64
 
 
 class ChainedLog:
-    """A log that is open for writing; `run` syncs it, and closes it at the end."""
+    """A log that is open for writing; `run` syncs it, `close` ends it."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class ChainedLog:
         self._wanted.set()
 
     async def run(self) -> None:
-        """Sync until cancelled; then once more, and close."""
+        """Sync until cancelled; `close` syncs what is left."""
         with ThreadPoolExecutor(1, thread_name_prefix="sync") as thread:
             try:
                 while True:
@@ -145,10 +145,9 @@ class ChainedLog:
                     await self._sync(thread)
             finally:
                 thread.shutdown()  # a sync that runs still needs its files
-                self.close()
 
     def close(self) -> None:
-        """Sync and close; blocking."""
+        """Sync and close, when nobody runs it any more; blocking."""
         with contextlib.suppress(OSError):
             if self._file >= 0:
                 _sync_files([*self._retired, self._file], self.directory)
@@ -192,6 +191,8 @@ class ChainedLog:
         return segments.path_of(self.directory, self._number)
 
     def _check(self, records: Sequence[bytes]) -> None:
+        if self._lock < 0:
+            raise LogWriteError(f"the log in {self.directory} is closed")
         if max(map(len, records), default=0) > MAX_RECORD_BYTES:
             raise LogWriteError(f"a record is larger than {MAX_RECORD_BYTES} bytes")
         if self._unsynced > self._settings.max_unsynced_bytes:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -114,6 +116,14 @@ class TestKilled:
         assert is_whole(tmp_path)
 
 
+class TestClosed:
+    def test_a_closed_log_takes_nothing(self, tmp_path: Path):
+        log = ChainedLog(tmp_path)
+        log.close()
+        with pytest.raises(LogWriteError, match="closed"):
+            log.append([b"{}"])
+
+
 class TestSegments:
     def test_a_large_segment_is_followed_by_another(self, tmp_path: Path):
         log = ChainedLog(tmp_path, ChainedLogSettings(segment_bytes=1000))
@@ -195,7 +205,7 @@ class TestSyncing:
     @pytest.mark.asyncio
     async def test_those_who_wait_are_told_when_it_is_on_the_disk(self, tmp_path: Path):
         log = ChainedLog(tmp_path)
-        async with alongside(log.run()):
+        async with running(log):
             assert await durable(log, log.append([b'{"n":1}']))
             assert log.unsynced_bytes == 0
 
@@ -213,7 +223,7 @@ class TestSyncing:
     async def test_one_sync_serves_many(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         syncs = _counted_syncs(monkeypatch)
         log = ChainedLog(tmp_path)
-        async with alongside(log.run()), asyncio.TaskGroup() as tasks:
+        async with running(log), asyncio.TaskGroup() as tasks:
             for number in range(200):
                 tasks.create_task(durable(log, log.append([b'{"n":%d}' % number])))
         assert 1 <= len(syncs) <= 3
@@ -221,7 +231,7 @@ class TestSyncing:
     @pytest.mark.asyncio
     async def test_what_nobody_waits_for_is_synced_all_the_same(self, tmp_path: Path):
         log = ChainedLog(tmp_path, ChainedLogSettings(sync_interval_s=0.001))
-        async with alongside(log.run()):
+        async with running(log):
             log.append([b'{"n":1}'])
             while log.unsynced_bytes:  # noqa: ASYNC110 - there is nothing to wait on
                 await asyncio.sleep(0.001)
@@ -239,7 +249,7 @@ class TestSyncing:
 
         monkeypatch.setattr(log_module, "_sync_files", never)
         log = ChainedLog(tmp_path, ChainedLogSettings(max_sync_s=0))
-        async with alongside(log.run()):
+        async with running(log):
             log.when_durable(log.append([b'{"n":1}']), lambda _: None)
             await asked.wait()
             with pytest.raises(LogBehindError, match="does not answer"):
@@ -251,7 +261,7 @@ class TestSyncing:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         log = ChainedLog(tmp_path)
-        async with alongside(log.run()):
+        async with running(log):
             with monkeypatch.context() as patched:
                 patched.setattr(log_module, "_sync_files", _full)
                 assert not await durable(log, log.append([b'{"n":1}']))
@@ -264,12 +274,19 @@ class TestSyncing:
     async def test_files_are_closed_when_a_segment_is_left(self, tmp_path: Path):
         before = _open_files()
         log = ChainedLog(tmp_path, ChainedLogSettings(segment_bytes=500))
-        async with alongside(log.run()):
+        async with running(log):
             for number in range(60):
                 await durable(log, log.append([b'{"n":%d}' % number]))
             # The log, its lock, and what the loop needs to hear of the thread.
             assert _open_files() <= before + 4
         assert log.segment > 10
+
+
+@asynccontextmanager
+async def running(log: ChainedLog) -> AsyncIterator[None]:
+    async with alongside(log.run()):
+        yield
+    log.close()
 
 
 async def durable(log: ChainedLog, sequence: int) -> bool:
