@@ -77,6 +77,23 @@ async def test_a_request_is_made_as_whom_kas_says():
 
 
 @pytest.mark.asyncio
+async def test_whom_a_client_names_acts_where_kas_names_nobody():
+    async with GrpcKas().serving() as kas, api_server() as api, agentk(f"grpc://127.0.0.1:{kas.port}", api):
+        await until(lambda: kas.idle)
+        named = {"Impersonate-User": "alice", "Impersonate-Group": "g", "Impersonate-Extra-a.b%2fc": "d"}
+        assert (await kas.ask(kas.send("GET", "/api", headers=named))).error is None
+        await until(lambda: kas.idle)
+        got = await kas.ask(kas.send("GET", "/api", headers=named, impersonate="bob"))
+    assert len(api.heads) == 1
+    assert api.heads[0].endswith(
+        "Impersonate-User: alice\r\nImpersonate-Group: g\r\nImpersonate-Extra-a.b%2Fc: d\r\n\r\n"
+    )
+    assert got.error is not None
+    assert got.error[0] == StatusCode.PERMISSION_DENIED
+    assert "nested impersonation is not supported" in got.error[1]
+
+
+@pytest.mark.asyncio
 async def test_nested_impersonation_is_refused():
     async with GrpcKas().serving() as kas, api_server() as api:
         access = ClusterAccess(host="127.0.0.1", port=api.port, identity=AsUser(username="root"))

@@ -11,9 +11,14 @@ from google.protobuf.message import DecodeError
 from kasbah.wire.automaton import Walk
 from kasbah.wire.http_call.automaton import HTTP_REQUEST
 from kasbah.wire.http_call.headers import MAX_HEADER_MESSAGE_BYTES, header_lines, header_map, values_of
-from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra
+from kasbah.wire.http_call.impersonation import (
+    acting,
+    extra_of,
+    identity_of_extra,
+    names_of_identities,
+)
 from kasbah.wire.http_call.targets import decode_target, encode_target
-from kasbah.wire.identity import AsAgent
+from kasbah.wire.identity import AsAgent, Identity
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import HttpRequest as RequestHead
@@ -101,7 +106,10 @@ def _opening(message: bytes, agent_id: int) -> ReceivedRequest:
     request, upgrades = header.request, values_of(header.request.header, "upgrade")
     upgrade = _UPGRADES.get(upgrades[0].lower(), upgrades[0]) if len(upgrades) == 1 else ", ".join(upgrades)
     content_length = _received_length(header, upgrade=bool(upgrade))
-    lines = header_lines(request.header, _DROPPED)
+    identity, dropped = _identity(header), _DROPPED
+    if names := names_of_identities(request.header):
+        identity, dropped = acting(identity, request.header), _DROPPED | names
+    lines = header_lines(request.header, dropped)
     if not values_of(request.header, "accept-encoding"):
         lines.append("Accept-Encoding: identity")
     if content_length == UNKNOWN_LENGTH:
@@ -111,10 +119,13 @@ def _opening(message: bytes, agent_id: int) -> ReceivedRequest:
     head = "\r\n".join(
         [f"{request.method} {encode_target(request.url_path, request.query)} HTTP/1.1", *lines]
     )
-    identity = identity_of_extra(header.extra) if header.HasField("extra") else AsAgent()
     envelope = RequestEnvelope(agent_id=agent_id, grant_id="", identity=identity, upgrade=upgrade)
     opening = encode_envelope(envelope) + head.encode() + b"\r\n\r\n"
     return ReceivedRequest(opening=opening, upgrade=upgrade, content_length=content_length)
+
+
+def _identity(header: HttpRequest.Header) -> Identity:
+    return identity_of_extra(header.extra) if header.HasField("extra") else AsAgent()
 
 
 def _header(message: bytes) -> HttpRequest.Header:

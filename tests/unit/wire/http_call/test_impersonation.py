@@ -6,7 +6,12 @@ import pytest
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
-from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra
+from kasbah.wire.http_call.impersonation import (
+    acting,
+    extra_of,
+    identity_of_extra,
+    names_of_identities,
+)
 from kasbah.wire.identity import AsAgent, AsUser, Identity
 from kasbah.wire.pb.gitlab.agent.gitlab_access.rpc import rpc_pb2 as gitlab_access
 from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc.rpc_pb2 import (
@@ -14,6 +19,7 @@ from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc.rpc_pb2 import (
     HeaderExtra,
     ImpersonationConfig,
 )
+from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
 from kasbah.wire.rpc import RpcError, StatusCode
 
 MIA = AsUser(
@@ -78,4 +84,52 @@ def test_nobody_is_not_the_agent(config: ImpersonationConfig):
 def test_something_else_beside_the_request_is_refused(extra: Any):
     with pytest.raises(RpcError) as caught:
         identity_of_extra(extra)
+    assert caught.value.code is StatusCode.INVALID_ARGUMENT
+
+
+def said(**headers: list[str]) -> dict[str, Values]:
+    """Headers as they come over the wire, with `_` for each hyphen."""
+    return {name.replace("_", "-"): Values(value=values) for name, values in headers.items()}
+
+
+def test_headers_of_identities_are_known_in_any_spelling():
+    headers = said(
+        Impersonate_User=["a"], IMPERSONATE_EXTRA_X=["b"], X_Impersonate_User=["c"], Accept=["*/*"]
+    )
+    assert names_of_identities(headers) == {"impersonate-user", "impersonate-extra-x"}
+
+
+def test_where_the_agent_itself_acts_the_client_may_name_somebody():
+    headers = said(Impersonate_User=["alice"], Impersonate_Group=["a", "b"], Accept=["*/*"])
+    headers["Impersonate-Extra-Example.com%2freason"] = Values(value=["why"])
+    assert acting(AsAgent(), headers) == AsUser(
+        username="alice", groups=("a", "b"), extra=(("example.com/reason", ("why",)),)
+    )
+    assert acting(AsAgent(), said(Accept=["*/*"])) == AsAgent()
+
+
+@pytest.mark.parametrize("header", ["Impersonate_User", "Impersonate_Group"])
+def test_whoever_is_named_already_names_nobody_in_gitlabs_words(header: str):
+    with pytest.raises(RpcError) as caught:
+        acting(MIA, said(**{header: ["alice"]}))
+    assert caught.value.code is StatusCode.PERMISSION_DENIED
+    assert str(caught.value) == (
+        "gRPC -> HTTP: nested impersonation is not supported - agent is already configured to impersonate an identity"
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        said(Impersonate_Group=["system:masters"]),
+        said(Impersonate_User=["a", "b"]),
+        said(Impersonate_User=["a"], impersonate_user=["b"]),
+        said(Impersonate_User=["a"], Impersonate_Shoe=["b"]),
+        said(Impersonate_User=["a\r\nImpersonate-Group: system:masters"]),
+    ],
+    ids=range(5),
+)
+def test_headers_that_name_nobody_or_several_are_refused(headers: dict[str, Values]):
+    with pytest.raises(RpcError) as caught:
+        acting(AsAgent(), headers)
     assert caught.value.code is StatusCode.INVALID_ARGUMENT

@@ -7,7 +7,7 @@ import pytest
 from kasbah.agentk.kubernetes_api.upstream_request import CHUNKED, Credentials, RequestBuilder
 from kasbah.errors import PeerError
 from kasbah.wire.http_call import request
-from kasbah.wire.http_call.impersonation import extra_of
+from kasbah.wire.http_call.impersonation import extra_of, identity_of_extra
 from kasbah.wire.identity import AsAgent, AsUser, Identity
 from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope
 from kasbah.wire.pb.gitlab.agent.grpctool.grpctool_pb2 import HttpRequest
@@ -148,9 +148,7 @@ def test_another_upgrade_is_left_to_the_last_check_to_refuse(upgrade: list[str])
         RequestBuilder(Credentials(authority="api", identity=AsAgent())).build(asked.opening)
 
 
-@pytest.mark.parametrize(
-    "name", ["Authorization", "Cookie", "X-Remote-User", "Proxy-Foo", "Impersonate-User"]
-)
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Remote-User", "Proxy-Foo"])
 def test_what_only_the_agent_may_say_is_left_to_the_last_check_to_refuse(name: str):
     asked = request.opening_of(message(header={name: ["x"]}), 9)
     with pytest.raises(PeerError, match="may not carry"):
@@ -191,3 +189,26 @@ def test_what_comes_in_again_is_read_once_if_it_is_small(size: int):
     once = message(header={"A": ["x" * size]})
     assert (request.opening_of(once, 9) is request.opening_of(once, 9)) is (size == 10)
     assert request.opening_of(once, 9) != request.opening_of(once, 8)
+
+
+def test_whom_the_client_names_becomes_the_identity_and_leaves_the_head():
+    header = {"Impersonate-User": ["alice"], "impersonate-group": ["a"], "Connection": ["Impersonate-Group"]}
+    envelope, head = received(header=header, extra=AsAgent())
+    assert envelope.identity == AsUser(username="alice", groups=("a",))
+    assert b"mpersonate" not in head
+    built = RequestBuilder(Credentials(authority="api", identity=AsAgent())).build(
+        request.opening_of(message(header=header, extra=AsAgent()), 9).opening
+    )
+    assert built.head.endswith(b"Impersonate-User: alice\r\nImpersonate-Group: a\r\n\r\n")
+
+
+def test_whom_the_client_names_beside_a_configured_identity_is_refused():
+    with pytest.raises(RpcError, match="nested impersonation is not supported") as caught:
+        received(header={"Impersonate-User": ["alice"]}, extra=AS_MIA)
+    assert caught.value.code is StatusCode.PERMISSION_DENIED
+
+
+def test_whom_a_client_of_ours_names_goes_out_as_gitlab_configures_it():
+    header = sent(b"GET / HTTP/1.1\r\nAccept: */*\r\n\r\n")
+    assert identity_of_extra(header.extra) == AS_MIA
+    assert list(header.request.header) == ["Accept"]
