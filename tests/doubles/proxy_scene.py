@@ -11,6 +11,7 @@ from kasbah.kas.http_server.exchange import NullExchange
 from kasbah.kas.http_server.router import PROXY_PREFIX
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.kubernetes_api.directory import HubDirectory
+from kasbah.kas.kubernetes_api.owner import Tunnels
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
@@ -90,13 +91,17 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def make_scene(
-    settings: KubernetesApiSettings | None = None, *, prefix: bytes = PROXY_PREFIX
+    settings: KubernetesApiSettings | None = None,
+    *,
+    prefix: bytes = PROXY_PREFIX,
+    tunnels: Tunnels | None = None,
 ) -> AsyncIterator[Scene]:
+    """A front of kas; without `tunnels` of the test's own, the agent is one in memory."""
     agent, people = LoopbackAgent(), People()
     server = HttpServer([Listen(host="127.0.0.1", port=0)], lambda _head, _client: NullExchange())
     proxy = KubernetesApiProxy(
         HubDirectory(people),
-        agent,
+        tunnels or agent,
         server.clock,
         prefix=prefix,
         usage=UsageCounters(),
