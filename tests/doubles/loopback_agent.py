@@ -101,6 +101,8 @@ class LoopbackAgent:
     waiting: list[Waiter] = field(default_factory=list)
     busy: bool = False
     """Connected, and everything in use."""
+    gone_s: float = 3600.0
+    """How long it has been away when it is."""
 
     def open_nowait(
         self, grant: Grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
@@ -123,6 +125,9 @@ class LoopbackAgent:
 
     def is_busy(self, agent_id: int) -> bool:
         return self.busy
+
+    def away_s(self, agent_id: int) -> float:
+        return 0.0 if self.connected else self.gone_s
 
     def connect(self) -> None:
         """The agent comes (back), or a tunnel of it comes free."""

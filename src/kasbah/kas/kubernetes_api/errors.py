@@ -87,6 +87,12 @@ def agent_not_connected() -> Failure:
     return Failure(code=502, text=f"{_OUTBOUND}: {AGENT_NOT_FOUND}", trace_id=new_trace_id())
 
 
+def agent_away() -> Failure:
+    """The agent was connected just now; nothing was done, or nothing that matters, so clients may ask again."""
+    text = f"{_OUTBOUND}: the agent is not connected just now and is expected back; try again"
+    return Failure(code=503, text=text, trace_id=new_trace_id(), retry_after_s=1)
+
+
 def agent_busy() -> Failure:
     """The agent is connected, and none of its tunnels came free in time."""
     text = f"{_OUTBOUND}: all tunnels of the agent are busy; try again"

@@ -8,87 +8,30 @@ transport takes bytes, and the client is not read while the stream is full. Whoe
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
-from prometheus_client import Counter
 
-from kasbah.errors import PeerError
+from kasbah.errors import Bug, PeerError
 from kasbah.kas.http_server.exchange import NO_SUCH_DEADLINE, Client
 from kasbah.kas.kubernetes_api import errors
-from kasbah.kas.kubernetes_api.authorizer import Authorizer
+from kasbah.kas.kubernetes_api.answers import BY_CLUSTER, HeldAnswer, Refusal, answer_failure
 from kasbah.kas.kubernetes_api.grant import Grant
-from kasbah.kas.kubernetes_api.lease import LeaseKeeper
-from kasbah.kas.kubernetes_api.limits import Underway
-from kasbah.kas.kubernetes_api.record import Journal, JournalUnavailableError, Outcome, RequestRecord
-from kasbah.kas.kubernetes_api.refusals import MAX_REFUSAL_BYTES, Explainer
-from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
-from kasbah.wire import kubernetes_status, response_policy
+from kasbah.kas.kubernetes_api.owner import ExchangeOwner
+from kasbah.kas.kubernetes_api.record import JournalUnavailableError, Outcome, RequestRecord
+from kasbah.kas.kubernetes_api.refusals import MAX_REFUSAL_BYTES
+from kasbah.wire import response_policy
 from kasbah.wire.http1 import RequestHead
 from kasbah.wire.kubernetes_api import stamped
 from kasbah.wire.kubernetes_status import Failure
 from kasbah.wire.request_policy import ProxyRequest
-from kasbah.wire.response_policy import SECURITY_HEADERS, ClientResponse, RefusedResponseError
-from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
+from kasbah.wire.response_policy import ClientResponse, RefusedResponseError
+from kasbah.wire.stream import ResetCode, Stream, StreamClass
 
 _log = structlog.get_logger()
-REQUESTS: Final = Counter(
-    "kasbah_kas_kubernetes_api_requests",
-    "Proxied requests by the answer the client got",
-    ["status_class", "said_by"],
-)
-_BY_CLUSTER: Final = [REQUESTS.labels(f"{n}xx", "cluster") for n in range(10)]
-_BY_US: Final = [REQUESTS.labels(f"{n}xx", "kas") for n in range(10)]
 # Before the answer began and with nothing said yet, these may be tried once more on another tunnel.
 _NOT_DONE: Final = frozenset({ResetCode.REFUSED})
 _PERHAPS_DONE: Final = frozenset({ResetCode.CONNECTION_LOST, ResetCode.CANCELLED})
-
-
-class Tunnels(Protocol):
-    """The way to the agents; `TunnelRegistry` is one."""
-
-    def open_nowait(
-        self, grant: Grant, opening: bytes, stream_class: StreamClass, handler: StreamHandler
-    ) -> Stream | None: ...
-
-    def wait(self, agent_id: int, waiter: ProxyExchange) -> None: ...
-
-    def stop_waiting(self, agent_id: int, waiter: ProxyExchange) -> None: ...
-
-    def is_busy(self, agent_id: int) -> bool: ...
-
-
-class Watches(Protocol):
-    """The way to the agents for watches, which outlives a tunnel; see `watches`."""
-
-    def open_nowait(
-        self, grant: Grant, request: ProxyRequest, opening: bytes, handler: StreamHandler
-    ) -> Stream | None: ...
-
-
-class Usage(Protocol):
-    """Counts what passes; `UsageCounters` is one."""
-
-    def proxied(self, access_type: str, user_id: int, agent_id: int) -> None: ...
-
-
-class ExchangeOwner(Protocol):
-    """What an exchange needs of the proxy."""
-
-    settings: KubernetesApiSettings
-    authorizer: Authorizer
-    leases: LeaseKeeper
-    underway: Underway
-    tunnels: Tunnels
-    watches: Watches
-    journal: Journal
-    explainer: Explainer
-    usage: Usage
-    seeking: set[ProxyExchange]
-    """Those who have no stream yet, because something must be waited for."""
-
-    def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Run this in the proxy's TaskGroup; it must not raise."""
 
 
 class ProxyExchange:
@@ -127,8 +70,8 @@ class ProxyExchange:
         self._cors = b""
         self._grant: Grant | None = None
         self._stream: Stream | None = None
-        self._held: _HeldAnswer | None = None
-        self._refusal: _Refusal | None = None
+        self._held: HeldAnswer | None = None
+        self._refusal: Refusal | None = None
         self._answered = False
         self._switched = False
         self._retried = False
@@ -175,10 +118,13 @@ class ProxyExchange:
         self._end(ResetCode.CANCELLED, "the client has gone", "cancelled")
 
     def deadline_passed(self) -> None:
-        if not self._waiting or self._grant is None:
+        granted, owner = self._grant, self._owner
+        if not self._waiting or granted is None:
             self._fail(errors.answer_late())
-        elif self._owner.tunnels.is_busy(self._grant.agent_id):
+        elif owner.tunnels.is_busy(granted.agent_id):
             self._fail(errors.agent_busy())
+        elif owner.tunnels.away_s(granted.agent_id) < owner.settings.outage_s:
+            self._fail(errors.agent_away())
         else:
             self._fail(errors.agent_not_connected())
 
@@ -216,7 +162,7 @@ class ProxyExchange:
         record = self._record
         record.status = 101 if isinstance(answer, bytes) else answer.status
         if record.mutating and not self._owner.journal.answered(record, self):
-            self._held = _HeldAnswer(answer)
+            self._held = HeldAnswer(answer)
         else:
             self._answer(answer)
 
@@ -264,6 +210,8 @@ class ProxyExchange:
         elif self._may_retry(code):
             self._retried = True
             self._open()
+        elif code in _PERHAPS_DONE and self._request.repeatable:
+            self._fail(errors.agent_away())
         else:
             self._fail(errors.failure_of_reset(code, message))
 
@@ -342,26 +290,26 @@ class ProxyExchange:
             self._leased = True
             self._owner.leases.hold(self._request.credential, self._grant, self)
 
-    def _open(self) -> None:
+    def opening(self, head: bytes) -> bytes:
+        """This head as it opens a stream under the grant: behind its envelope, and stamped."""
         request, granted, record = self._request, self._grant, self._record
         if granted is None:
-            return
-        opening = granted.envelope_for(
+            raise Bug("a request is opened without a grant")
+        envelope = granted.envelope_for(
             upgrade=request.upgrade, open_ended=self.open_ended, impersonation=request.impersonation
-        ) + stamped(
-            request.head,
-            request_id=record.request_id,
-            trace_id=record.trace_id,
-            trace_flags=request.trace_flags,
         )
-        owner = self._owner
+        return envelope + stamped(
+            head, request_id=record.request_id, trace_id=record.trace_id, trace_flags=request.trace_flags
+        )
+
+    def _open(self) -> None:
+        granted, record = self._grant, self._record
+        if granted is None:
+            return
         try:
             if record.mutating:
-                owner.journal.begun(record)
-            if request.target.verb == "watch" and not request.upgrade:
-                stream = owner.watches.open_nowait(granted, request, opening, self)
-            else:
-                stream = owner.tunnels.open_nowait(granted, opening, self._class(), self)
+                self._owner.journal.begun(record)
+            stream = self._open_nowait(granted)
         except JournalUnavailableError as error:
             _log.warning("request not recorded, so not sent", error=str(error))
             self._fail(errors.not_recorded())
@@ -376,6 +324,12 @@ class ProxyExchange:
             self._wait(granted)
         else:
             self._opened(stream)
+
+    def _open_nowait(self, granted: Grant) -> Stream | None:
+        request, owner = self._request, self._owner
+        if request.target.verb == "watch" and request.repeatable and not request.bodiless_answer:
+            return owner.watches.open_nowait(granted, request, self)
+        return owner.tunnels.open_nowait(granted, self.opening(request.head), self._class(), self)
 
     def _wait(self, granted: Grant) -> None:
         if not self._waiting:  # in line for the first time: who was asked in vain has no new time
@@ -402,13 +356,13 @@ class ProxyExchange:
         client = self._client
         if isinstance(answer, bytes):
             self._switched = True
-            _BY_CLUSTER[1].inc()
+            BY_CLUSTER[1].inc()
             client.switch_protocols(answer)
             return
-        _BY_CLUSTER[answer.status // 100].inc()
+        BY_CLUSTER[answer.status // 100].inc()
         client.set_deadline(NO_SUCH_DEADLINE)
         if answer.status == 403 and not answer.bodiless:
-            self._refusal = _Refusal(answer)
+            self._refusal = Refusal(answer)
         else:
             if answer.content_length is None and not answer.bodiless:
                 self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
@@ -485,44 +439,3 @@ class ProxyExchange:
                 self._owner.leases.release(granted, self)
         self._record.outcome = outcome
         self._owner.journal.ended(self._record)
-
-
-class _HeldAnswer:
-    """An answer that waits for its record, and what has come of it meanwhile: at most the stream's window."""
-
-    __slots__ = ("answer", "data", "ended")
-
-    def __init__(self, answer: ClientResponse | bytes) -> None:
-        self.answer = answer
-        self.data: list[bytes] = []
-        self.ended = False
-
-
-class _Refusal:
-    """A cluster's 403 whose body is being collected."""
-
-    __slots__ = ("answer", "body")
-
-    def __init__(self, answer: ClientResponse) -> None:
-        self.answer = answer
-        self.body = bytearray()
-
-
-def answer_failure(head: RequestHead, client: Client, failure: Failure, cors: bytes = b"") -> None:
-    """Say a failure to this client as a whole answer."""
-    status = kubernetes_status.render(
-        failure, accept=head.value(b"accept"), user_agent=head.value(b"user-agent")
-    )
-    _BY_US[status.code // 100].inc()
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status.code, response_policy.reason_of(status.code))]
-    lines.append(b"Content-Type: %b\r\n" % status.content_type.encode())
-    if failure.code == 401:
-        lines.append(b"Gitlab-Unauthorized: true\r\n")
-    if failure.retry_after_s:
-        lines.append(b"Retry-After: %d\r\n" % failure.retry_after_s)
-    lines += [SECURITY_HEADERS, b"Server: kasbah-kas\r\n", cors]
-    bodiless = head.method == b"HEAD"
-    client.start(b"".join(lines), len(status.body), bodiless=bodiless)
-    if not bodiless:
-        client.write(status.body)
-    client.finish()

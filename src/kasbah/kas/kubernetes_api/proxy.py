@@ -15,16 +15,19 @@ from typing import Final
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.kubernetes_api import errors
+from kasbah.kas.kubernetes_api.answers import answer_failure
 from kasbah.kas.kubernetes_api.authorizer import Authorizer
 from kasbah.kas.kubernetes_api.browsers import Browsers
 from kasbah.kas.kubernetes_api.directory import Directory
-from kasbah.kas.kubernetes_api.exchange import ProxyExchange, Tunnels, Usage, Watches, answer_failure
+from kasbah.kas.kubernetes_api.exchange import ProxyExchange
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
 from kasbah.kas.kubernetes_api.limits import Underway
+from kasbah.kas.kubernetes_api.owner import Tunnels, Usage
 from kasbah.kas.kubernetes_api.record import Journal, NoJournal
 from kasbah.kas.kubernetes_api.refusals import Explainer, NoExplainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.kubernetes_api.watches import WatchOpener
+from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire import request_policy
 from kasbah.wire.http1 import RequestHead
 from kasbah.wire.request_policy import RefusedRequestError
@@ -56,11 +59,11 @@ class KubernetesApiProxy:
         self.leases = LeaseKeeper(self.authorizer, self.settings, clock)
         self.underway = Underway(self.settings)
         self.tunnels = tunnels
-        self.watches: Watches = WatchOpener(tunnels)
+        self.watches = WatchOpener(tunnels, self.settings, clock)
         self.journal: Journal = journal or NoJournal()
         self.explainer: Explainer = explainer or NoExplainer()
         self.usage = usage
-        self.seeking: set[ProxyExchange] = set()
+        self.seeking: set[Waiter] = set()
         self._prefix = prefix
         self._prefix_bytes = len(prefix) - 1  # Kubernetes' path keeps the slash
         self._browsers = Browsers(self.settings.external_origin)
@@ -73,6 +76,7 @@ class KubernetesApiProxy:
             started = asyncio.Event()
             group.create_task(self.authorizer.run(started.set), name="authorizer")
             group.create_task(self.leases.run(), name="leases")
+            group.create_task(self.watches.run(), name="watches")
             await started.wait()
             try:
                 ready()

@@ -25,6 +25,16 @@ class KubernetesApiSettings:
     """Decisions asked for at once; one more request gets 503."""
     agent_wait_s: float = 5
     """How long a request waits for an agent that is not connected or busy: a restart of agentk takes less."""
+    outage_s: float = 30
+    """An agent that was connected so recently is expected back: requests get 503 with `Retry-After`, which kubectl waits out."""
+    watch_outage_s: float = 300
+    """How long an interrupted watch is kept: API servers forget versions older than five minutes, so later it would start over."""
+    watch_stall_s: float = 180
+    """Silence after which a watch whose API server sends bookmarks is opened again; they come every minute or so."""
+    max_watch_event_bytes: int = 8 * 1024 * 1024
+    """An event of a watch that is larger passes as it comes; objects are at most 3 MiB, as JSON perhaps twice that."""
+    max_held_watch_bytes: int = 64 * 1024 * 1024
+    """Held of large events that are not whole, over all watches; beyond it they pass as they come."""
     head_timeout_s: float = 90
     """How long an answer that is not open-ended may take to begin; the API server itself gives up after 60."""
     max_body_bytes: int = 10 * 1024 * 1024

@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final, TypeVar
 
 from kasbah.kas.private_api.replicas import Replicas
@@ -27,6 +28,8 @@ _LOOK_EVERY_S: Final = 0.1
 _AVOID_S: Final = 0.5
 """How long a replica is not asked again for an agent it had no tunnel of: agents come back."""
 _MAX_REMEMBERED: Final = 10_000
+_FORGET_MISSING_S: Final = 60.0
+"""Who was not looked for in so long is taken to have been there meanwhile."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -40,6 +43,14 @@ class _Known:
     read_at: float
     good_until: float
     """Until then nobody asks the store again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """An agent that others are said to hold and that somebody had to look for."""
+
+    since: float
+    looked_at: float
 
 
 class TunnelRouter:
@@ -64,6 +75,8 @@ class TunnelRouter:
         self._replicas = replicas
         self._known: OrderedDict[int, _Known] = OrderedDict()
         self._avoided: OrderedDict[tuple[int, str], float] = OrderedDict()
+        self._last_way: OrderedDict[int, float] = OrderedDict()
+        self._missing: OrderedDict[int, _Missing] = OrderedDict()
         self._searches: dict[int, _Search] = {}
         self._tasks: asyncio.TaskGroup | None = None
         replicas.on_connected = self._connected
@@ -98,7 +111,18 @@ class TunnelRouter:
         known, now = self._known.get(agent_id), self._now()
         if known is None or now > known.good_until:
             return None
-        return self._least_loaded(agent_id, known.urls)
+        replica = self._least_loaded(agent_id, known.urls)
+        if replica is not None:
+            _remember(self._last_way, agent_id, now)
+        return replica
+
+    def away_s(self, agent_id: int) -> float:
+        """Since when nobody is known to hold a tunnel of this agent, as far as this process looked."""
+        now, missing = self._now(), self._missing.get(agent_id)
+        elsewhere_s = now - self._last_way.get(agent_id, -inf)
+        if missing is not None and now - missing.looked_at <= _FORGET_MISSING_S:
+            elsewhere_s = min(elsewhere_s, now - missing.since)
+        return min(self._registry.away_s(agent_id), elsewhere_s)
 
     def refused(self, agent_id: int, url: str) -> None:
         """It has no tunnel of the agent now: ask it again in a moment, and the store before."""
@@ -152,6 +176,7 @@ class TunnelRouter:
         """Until nobody waits: read the store, have replicas dialled, and tell everybody when one is there."""
         while True:
             urls = await self._read(search.agent_id)
+            self._note(search.agent_id, urls)
             if self._least_loaded(search.agent_id, urls) is not None:
                 self._end_with_a_way(search)
                 return
@@ -167,6 +192,14 @@ class TunnelRouter:
         self._end(search)
         for waiter in waiters:
             waiter.tunnel_ready()
+
+    def _note(self, agent_id: int, urls: tuple[str, ...]) -> None:
+        """Somebody looks for the agent: since when may it have been missing, if others say that they have it?"""
+        if not urls:
+            return
+        now, missing = self._now(), self._missing.get(agent_id)
+        since = missing.since if missing and now - missing.looked_at <= _FORGET_MISSING_S else now
+        _remember(self._missing, agent_id, _Missing(since, now))
 
     async def _read(self, agent_id: int) -> tuple[str, ...]:
         now = self._now()

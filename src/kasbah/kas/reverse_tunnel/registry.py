@@ -8,13 +8,17 @@ and who has lost interest holds nobody up.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from prometheus_client import Gauge
 
 from kasbah.wire.stream import Stream, StreamClass, StreamHandler, StreamKind
 
+MAX_REMEMBERED: Final = 10_000
+"""Agents of which is known when they left."""
 _tunnels_ready = Gauge("kasbah_kas_tunnels_ready", "Agent connections that take streams.")
 
 
@@ -66,9 +70,12 @@ class Presence(Protocol):
 class TunnelRegistry:
     """The connected agents of this process."""
 
-    def __init__(self, presence: Presence | None = None) -> None:
+    def __init__(self, presence: Presence | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """`presence` hears of the first tunnel of an agent, and that the last is gone."""
         self._presence = presence
+        self._clock = clock
+        self._started_at = clock()
+        self._left_at: OrderedDict[int, float] = OrderedDict()
         self._tunnels: dict[int, list[AgentTunnel]] = {}
         self._waiters: dict[int, OrderedDict[Waiter, None]] = {}
 
@@ -89,12 +96,19 @@ class TunnelRegistry:
             _tunnels_ready.dec()
             if not tunnels:
                 del self._tunnels[agent_id]
+                self._remember_leaving(agent_id)
                 if self._presence is not None:
                     self._presence.agent_went(agent_id)
 
     def count(self, agent_id: int) -> int:
         """How many pods of this agent are connected here."""
         return len(self._tunnels.get(agent_id, ()))
+
+    def away_s(self, agent_id: int) -> float:
+        """Since when no pod of this agent is connected here; of others than the last to leave, since this process began."""
+        if agent_id in self._tunnels:
+            return 0.0
+        return self._clock() - self._left_at.get(agent_id, self._started_at)
 
     def is_busy(self, agent_id: int) -> bool:
         """Whether the agent is connected and everything it can carry is in use."""
@@ -116,6 +130,12 @@ class TunnelRegistry:
         if not tunnel.can_open:
             return None
         return tunnel.open_stream(StreamKind.KUBERNETES_API, opening, handler, stream_class=stream_class)
+
+    def _remember_leaving(self, agent_id: int) -> None:
+        self._left_at[agent_id] = self._clock()
+        self._left_at.move_to_end(agent_id)
+        if len(self._left_at) > MAX_REMEMBERED:
+            self._left_at.popitem(last=False)
 
     # -- the line ------------------------------------------------------------------------------------------------
 

@@ -75,14 +75,13 @@ class WatchFollower:
         self._parts: list[bytes] = []
         self._passing = False
 
-    @property
     def _is_lost(self) -> bool:
         return self.progress is Progress.LOST
 
     @property
     def torn(self) -> bool:
         """The client has a part of an event."""
-        return self._passing or self._is_lost
+        return self._passing or self._is_lost()
 
     def receive(self, data: bytes, max_held: int) -> bytes:
         """What of the next bytes goes to the client, and of those that were held; whole events, in order.
@@ -91,7 +90,7 @@ class WatchFollower:
             data: the next bytes, in any pieces.
             max_held: an event that is larger passes as it comes.
         """
-        if self._is_lost:
+        if self._is_lost():
             return data
         size = len(data)
         end = self._end_of_event(data, 0)
@@ -102,7 +101,7 @@ class WatchFollower:
         while end:
             self._whole(data[start:end], kept)
             start, end = end, self._end_of_event(data, end) if end < size else 0
-        if self._is_lost:
+        if self._is_lost():
             kept.append(self._release() + data[start:])
         elif start < size:
             self._hold(data[start:], max_held, kept)

@@ -6,9 +6,10 @@ import pytest
 import structlog
 
 from kasbah.errors import PeerError
+from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.kubernetes_api import grant as grants
 from kasbah.kas.kubernetes_api.directory import AccessDeniedError
-from kasbah.kas.kubernetes_api.exchange import ProxyExchange, answer_failure
+from kasbah.kas.kubernetes_api.exchange import ProxyExchange
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.limits import Underway
 from kasbah.kas.kubernetes_api.record import Journal, JournalUnavailableError, NoJournal, RequestRecord
@@ -19,11 +20,11 @@ from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1, request_policy
 from kasbah.wire.identity import AsUser
 from kasbah.wire.kubernetes_api import split_stamp
-from kasbah.wire.kubernetes_status import Failure
 from kasbah.wire.stream import ResetCode, StreamClass
 from tests.doubles.loopback_agent import LoopbackAgent, LoopbackStream
 from tests.doubles.people import access_of_mia
 from tests.doubles.recording_exchange import RecordingClient
+from tests.doubles.watch_events import json_event
 
 GRANT = grants.issue("g", access_of_mia(), deadline_ms=1)
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -74,7 +75,7 @@ class Scene:
         self.leases = Leases()
         self.underway = Underway(self.settings)
         self.tunnels = LoopbackAgent()
-        self.watches = WatchOpener(self.tunnels)
+        self.watches = WatchOpener(self.tunnels, self.settings, CoarseClock(0.0, 0.0))
         self.journal = journal or NoJournal()
         self.explainer = explainer or NoExplainer()
         self.usage = UsageCounters()
@@ -191,6 +192,34 @@ async def test_a_client_that_leaves_while_its_credential_is_asked_for_opens_noth
 
 def away(agent: LoopbackAgent) -> None:
     agent.connected = False
+
+
+def test_an_agent_that_left_just_now_is_expected_back():
+    it = Scene(prepare=away, agent_wait_s=5, outage_s=30)
+    it.tunnels.gone_s = 29
+    it.exchange.deadline_passed()
+    assert (it.client.status, b"Retry-After: 1\r\n" in it.client.lines) == (503, True)
+
+
+def test_what_may_be_repeated_and_is_lost_again_is_left_to_the_client():
+    it = Scene()
+    for _ in range(2):
+        it.stream.say_reset(ResetCode.CONNECTION_LOST)
+    assert (it.client.status, b"Retry-After: 1\r\n" in it.client.lines) == (503, True)
+
+
+def test_a_watch_goes_on_within_its_answer():
+    it = Scene(WATCH + b"&resourceVersion=5")
+    it.stream.say_head(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    it.stream.say(json_event("ADDED", 6))
+    it.stream.say_reset(ResetCode.CONNECTION_LOST)
+    assert b"resourceVersion=6" in it.stream.request_head
+    assert split_stamp(it.stream.opening)[1] == split_stamp(it.tunnels.streams[0].opening)[1]
+    it.stream.say_head(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    it.stream.say(json_event("ADDED", 7))
+    assert it.client.body == json_event("ADDED", 6) + json_event("ADDED", 7)
+    it.exchange.draining()
+    assert it.client.said == ["authenticated", "start", "finish"]
 
 
 def test_an_agent_that_is_away_is_waited_for():
@@ -528,19 +557,3 @@ def test_a_request_carries_its_name_and_its_trace():
 
 def head_of(line: bytes, *lines: bytes) -> http1.RequestHead:
     return http1.request_head(b"\r\n".join((line + b" HTTP/1.1", b"Host: a", *lines)) + b"\r\n\r\n")
-
-
-def test_a_failure_is_told_in_the_clients_type_and_a_head_gets_only_its_length():
-    client = RecordingClient()
-    answer_failure(head_of(b"HEAD /x"), client, Failure(code=429, text="slow", retry_after_s=2), b"A: b\r\n")
-    assert client.lines.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
-    assert b"Retry-After: 2\r\n" in client.lines
-    assert client.lines.endswith(b"A: b\r\n")
-    assert (client.body, client.said) == (b"", ["start bodiless", "finish"])
-
-
-def test_a_406_keeps_the_mark_of_a_401():
-    client = RecordingClient()
-    answer_failure(head_of(b"GET /x", b"Accept: text/html"), client, Failure(code=401, text="no"))
-    assert client.status == 406
-    assert b"Gitlab-Unauthorized: true" in client.lines

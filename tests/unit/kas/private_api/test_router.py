@@ -198,3 +198,38 @@ async def test_what_is_remembered_is_bounded():
         for agent_id in range(11_000):
             kas.router.refused(agent_id, "grpc://a:1")
         assert len(kas.router._avoided) == 10_000
+
+
+@pytest.mark.asyncio
+async def test_an_agent_is_away_since_it_was_last_reachable_anywhere():
+    async with running() as kas:
+        start = now = asyncio.get_running_loop().time()
+        kas.registry = kas.router._registry = TunnelRegistry(clock=lambda: now)
+        kas.router._now = lambda: now
+        now = start + 100
+        assert kas.router.away_s(7) == 100
+        await kas.routes.publish("grpc://a:1", [7])
+        kas.replicas.connect("grpc://a:1")
+        await kas.wait()
+        assert kas.open() is not None
+        now += 4
+        assert kas.router.away_s(7) == 4
+
+
+@pytest.mark.asyncio
+async def test_an_agent_whose_kas_is_lost_is_away_since_it_was_looked_for_first():
+    async with running() as kas:
+        start = now = asyncio.get_running_loop().time()
+        kas.router._registry = TunnelRegistry(clock=lambda: now)
+        kas.router._now = lambda: now
+        now = start + 100
+        await kas.routes.publish("grpc://a:1", [7])
+        waiter = Waiter()
+        for later_s, away_s in ((0, 0), (20, 20), (61, 0)):
+            now += later_s
+            kas.router.wait(7, waiter)
+            asked = kas.routes.asked
+            await until(lambda asked=asked: kas.routes.asked > asked)
+            await asyncio.sleep(0)
+            kas.router.stop_waiting(7, waiter)
+            assert kas.router.away_s(7) == away_s

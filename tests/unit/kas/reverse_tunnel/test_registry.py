@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
+from kasbah.kas.reverse_tunnel.registry import MAX_REMEMBERED, TunnelRegistry
 from kasbah.wire.native_tunnel.frames import GoAwayCode
 from kasbah.wire.stream import StreamClass
 from tests.doubles.recording_stream import RecordingStream
@@ -166,3 +166,26 @@ def test_the_first_and_the_last_tunnel_of_an_agent_are_told():
     for pod in [*pods, pods[0]]:
         registry.remove(7, pod.kas.tunnel)
     assert book.told == ["7 came", "7 went"]
+
+
+def test_it_knows_how_long_an_agent_is_away_and_of_strangers_how_long_they_were_not_seen():
+    now = 100.0
+    registry, pod = TunnelRegistry(clock=lambda: now), TunnelPair()
+    now += 5
+    assert registry.away_s(7) == 5
+    registry.add(7, pod.kas.tunnel)
+    now += 50
+    assert registry.away_s(7) == 0
+    registry.remove(7, pod.kas.tunnel)
+    now += 3
+    assert (registry.away_s(7), registry.away_s(8)) == (3, 58)
+
+
+def test_the_oldest_absences_are_forgotten():
+    now = 0.0
+    registry, pod = TunnelRegistry(clock=lambda: now), TunnelPair()
+    now = 10.0
+    for agent_id in range(MAX_REMEMBERED + 1):
+        registry.add(agent_id, pod.kas.tunnel)
+        registry.remove(agent_id, pod.kas.tunnel)
+    assert (registry.away_s(0), registry.away_s(1)) == (10, 0)
