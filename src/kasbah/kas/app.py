@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 import httpx2
 import structlog
 
+from kasbah.kas.access_log.journal import AccessLog, open_access_log
+from kasbah.kas.access_log.settings import AccessLogSettings
 from kasbah.kas.agent_configuration import rpc as agent_configuration
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.agent_registrar import rpc as agent_registrar
 from kasbah.kas.agent_tracker import rpc as agent_tracker
+from kasbah.kas.audit.journal import AuditJournal, open_journal
+from kasbah.kas.audit.settings import AuditSettings
 from kasbah.kas.configuration_project import rpc as configuration_project
 from kasbah.kas.deployment import Deployment
 from kasbah.kas.flux import rpc as flux
@@ -36,6 +40,7 @@ from kasbah.kas.internal_api.server import InternalApi
 from kasbah.kas.internal_api.settings import InternalApiSettings
 from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
+from kasbah.kas.kubernetes_api.record import Journal, NoJournal, ObservedJournal
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.notifications import rpc as notifications
 from kasbah.kas.observability.probes import Probes
@@ -84,6 +89,8 @@ class KasSettings:
     probes: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     http_server: HttpServerSettings = field(default_factory=HttpServerSettings)
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     hub_client: HubClientSettings = field(default_factory=HubClientSettings)
     reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
     redis: RedisSettings | None = None
@@ -129,6 +136,7 @@ class Kas:
         )
         self._server = HttpServer(settings.listens, _not_yet, settings.http_server)
         self._bridge = AsgiBridge(application, self._server.clock)
+        self._audit, self._access_log = open_journal(settings.audit), open_access_log(settings.access_log)
         self._proxy = KubernetesApiProxy(
             HubDirectory(hub),
             private.tunnels if private else registry,
@@ -136,6 +144,7 @@ class Kas:
             prefix=settings.kubernetes_api_prefix,
             usage=usage,
             settings=settings.kubernetes_api,
+            journal=_journal(self._audit, self._access_log),
         )
         self._server.route = Router(
             proxy=self._proxy.exchange, agent_upgrade=self._tunnels.accept, application=self._bridge.exchange
@@ -191,8 +200,9 @@ class Kas:
             parts.append(self._internal_api.run())
         if self._private_api is not None:
             parts.append(self._private_api.run())
+        journals = [journal.run() for journal in (self._audit, self._access_log) if journal is not None]
         async with (
-            alongside(self._deployment.run()),
+            alongside(self._deployment.run(), *journals),  # the last request ends before they do
             alongside(*parts),
             alongside(*(server.run(bound) for server in self._servers)),
         ):
@@ -235,6 +245,11 @@ def _deployment(settings: KasSettings) -> Deployment:
     from kasbah.kas.redis_deployment import over_redis  # noqa: PLC0415 - a large library, for several kas only
 
     return over_redis(settings.redis, settings.private_api.secret if settings.private_api else b"")
+
+
+def _journal(audit: AuditJournal | None, access_log: AccessLog | None) -> Journal:
+    journal = audit or NoJournal()
+    return journal if access_log is None else ObservedJournal(journal, [access_log])
 
 
 def _private_api(settings: KasSettings, deployment: Deployment) -> PrivateApi | None:

@@ -14,8 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from kasbah.errors import PeerError, UserError
+from kasbah.kas.access_log.settings import AccessLogSettings
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
+from kasbah.kas.audit.settings import AuditSettings
 from kasbah.kas.configuration_file.schema import (
+    AccessLogSection,
+    AuditSection,
     ConfigurationFile,
     GitopsSection,
     ListenSection,
@@ -32,6 +36,7 @@ from kasbah.kas.private_api.own_url import HOST, find_own_url
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.redis.settings import RedisSettings, RedisTls
 from kasbah.kit import shared_secret
+from kasbah.kit.chained_log.settings import ChainedLogSettings
 from kasbah.kit.listening import bound, parse_listen_address
 from kasbah.kit.secrets import Secret
 
@@ -125,6 +130,18 @@ def observability(section: ObservabilitySection) -> ObservabilitySettings:
         liveness_path=section.liveness_probe.url_path,
         readiness_path=section.readiness_probe.url_path,
     )
+
+
+def audit(section: AuditSection) -> AuditSettings:
+    return AuditSettings(
+        directory=Path(section.directory).absolute() if section.directory else None,
+        reads=section.reads,
+        log=ChainedLogSettings(keep_bytes=section.keep_mebibytes * 1024 * 1024),
+    )
+
+
+def access_log(section: AccessLogSection) -> AccessLogSettings:
+    return AccessLogSettings(file=section.file)
 
 
 def redis(section: RedisSection) -> RedisSettings:

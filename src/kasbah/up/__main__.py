@@ -21,8 +21,10 @@ from kasbah import __version__
 from kasbah.errors import KasbahError, UserError
 from kasbah.hub.app import HubApp, HubSettings, create_app
 from kasbah.hub.kas_client import KasClient
+from kasbah.kas.access_log.settings import AccessLogSettings
 from kasbah.kas.agent_configuration.settings import Settings as AgentConfigurationSettings
 from kasbah.kas.app import Kas, KasSettings
+from kasbah.kas.audit.settings import AuditSettings
 from kasbah.kas.http_server.server import Listen
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kit import logs, loop, shared_secret
@@ -84,6 +86,8 @@ async def _serve(settings: UpSettings, addresses: Addresses) -> None:
         observability=_listen(addresses.observability) if addresses.observability else None,
         agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls.external),
         kubernetes_api=KubernetesApiSettings(external_origin=urls.external),
+        audit=_audit(settings),
+        access_log=AccessLogSettings(file=settings.access_log),
     )
     transport = httpx2.ASGITransport(hub.asgi, raise_app_exceptions=False)
     async with AsyncExitStack() as stack:
@@ -120,6 +124,12 @@ def _hub(settings: UpSettings, urls: PublicUrls, kas_secret: Secret, kas: KasCli
         ),
         kas,
     )
+
+
+def _audit(settings: UpSettings) -> AuditSettings:
+    if settings.audit == "off":
+        return AuditSettings()
+    return AuditSettings(directory=settings.audit_directory, reads=settings.audit == "all")
 
 
 def _listen(at: Bound, tls: ssl.SSLContext | None = None) -> Listen:

@@ -6,11 +6,14 @@ import argparse
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kasbah.errors import UserError
 from kasbah.kit.listening import Address, parse_address
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.grpc_dial import GrpcAddress, parse_grpc_address
+
+AuditChoice = Literal["all", "writes", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,12 @@ class UpSettings:
     """The internal API of a kas elsewhere that is to be told of pushes, too."""
     kas_api_secret_file: Path | None = None
     """The secret that kas knows its callers by; None: the one in the data directory."""
+    audit: AuditChoice = "all"
+    """Which requests to clusters the audit log holds: all, only those that may change something, or none."""
+    audit_directory: Path
+    """Where the audit log lies."""
+    access_log: str = ""
+    """Where one line a request to a cluster goes: a path, or `-` for stdout; empty: nowhere."""
     database_url: Secret | None = None
     """PostgreSQL instead of SQLite; read from KASBAH_DATABASE_URL, because it holds a password."""
 
@@ -61,6 +70,9 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSett
     parser.add_argument("--hostname", action="append", default=[])
     parser.add_argument("--kas-api")
     parser.add_argument("--kas-api-secret-file", type=Path)
+    parser.add_argument("--audit", choices=("all", "writes", "off"), default="all")
+    parser.add_argument("--audit-directory", type=Path)
+    parser.add_argument("--access-log", default="")
     flags = parser.parse_args(arguments)
     if (flags.tls_cert is None) != (flags.tls_key is None):
         raise UserError("--tls-cert and --tls-key belong together: give both or neither")
@@ -79,6 +91,9 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSett
         hostnames=tuple(flags.hostname),
         kas_api=_kas_api(flags.kas_api) if flags.kas_api else None,
         kas_api_secret_file=flags.kas_api_secret_file,
+        audit=flags.audit,
+        audit_directory=(flags.audit_directory or flags.data / "audit").absolute(),
+        access_log=flags.access_log,
         database_url=Secret(database_url) if database_url else None,
     )
 

@@ -7,16 +7,21 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from kasbah.kas.access_log.settings import AccessLogSettings
 from kasbah.kas.app import Kas, KasSettings
+from kasbah.kas.audit.settings import AuditSettings
 from kasbah.kas.http_server.connection import Connection
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.observability.probes import Probes
+from kasbah.kit.chained_log import reading
 from kasbah.kit.listening import Address, bound
 from kasbah.kit.secrets import Secret
+from kasbah.wire import audit_record
 from kasbah.wire.stream import StreamClass, StreamHandler, StreamKind
 from tests.doubles.fake_hub import SECRET, FakeHub
 from tests.doubles.fake_transport import FakeTransport
@@ -184,3 +189,24 @@ async def test_the_internal_api_is_there_when_it_has_an_address():
             assert (await ask(kas._servers[4], b"/")).startswith(b"HTTP/1.1 426 ")
     async with running() as (kas, _):
         assert len(kas._servers) == 4
+
+
+@pytest.mark.asyncio
+async def test_what_is_proxied_is_audited_and_logged(tmp_path: Path):
+    access_log = AccessLogSettings(file=str(tmp_path / "access.log"))
+    async with running(audit=AuditSettings(directory=tmp_path / "audit"), access_log=access_log) as (kas, _):
+        tunnel = Tunnel()
+        kas._tunnels._registry.add(7, tunnel)
+        server = kas._servers[2]
+        connection, transport = Connection(server), FakeTransport()
+        connection.connection_made(transport)
+        request = b"GET /-/kubernetes-agent/k8s-proxy/version HTTP/1.1\r\nHost: kas\r\n%b\r\n"
+        connection.data_received(request % b"Authorization: Bearer pat:7:t\r\n")
+        await until(lambda: tunnel.streams)
+        tunnel.streams[0].answer(b"served")
+        await until(lambda: b"served" in transport.written)
+        connection.connection_lost(None)
+    (audited,) = [read for e in reading.forwards(tmp_path / "audit") if (read := audit_record.read(e.record))]
+    logged = msgspec.json.decode((tmp_path / "access.log").read_bytes())
+    assert (audited.phase, audited.status, audited.target.path) == ("ended", 200, "/version")
+    assert (logged["request_id"], logged["status"]) == (audited.request_id, 200)

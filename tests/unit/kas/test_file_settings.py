@@ -132,3 +132,17 @@ def test_the_environment_says_where_a_replica_is_found(tmp_path: Path):
     assert (made.own_url, made.max_connection_age_s) == ("grpc://10.0.0.5:8155", 9)
     assert (made.secret, made.tls) == (b"k" * 32, None)
     assert "kkk" not in repr(made)
+
+
+def test_there_is_an_audit_log_where_the_file_says(tmp_path: Path):
+    section = file(tmp_path, "kasbah: {audit: {directory: /a, reads: false, keep_mebibytes: 3}}").kasbah
+    made = file_settings.audit(section.audit)
+    assert (made.directory, made.reads, made.log.keep_bytes) == (Path("/a"), False, 3 * 1024 * 1024)
+    assert not file_settings.access_log(section.access_log).file
+
+
+def test_without_a_word_there_is_neither_audit_nor_access_log(tmp_path: Path):
+    section = file(tmp_path, "").kasbah
+    assert file_settings.audit(section.audit).directory is None
+    given = file(tmp_path, "kasbah: {access_log: {file: '-'}}").kasbah.access_log
+    assert file_settings.access_log(given).file == "-"

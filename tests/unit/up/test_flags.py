@@ -66,3 +66,11 @@ def test_a_kas_elsewhere_is_named_with_its_secret():
 def test_a_kas_elsewhere_that_is_none_is_named_by_its_flag(words: str, problem: str):
     with pytest.raises(UserError, match=problem):
         parse(words.split(), {})
+
+
+def test_everything_is_audited_below_the_data_unless_said_otherwise():
+    settings = parse(["--data", "/d"], {})
+    assert (settings.audit, settings.audit_directory) == ("all", Path("/d/audit"))
+    assert not settings.access_log
+    other = parse(["--audit", "writes", "--audit-directory", "/a", "--access-log", "-"], {})
+    assert (other.audit, other.audit_directory, other.access_log) == ("writes", Path("/a"), "-")

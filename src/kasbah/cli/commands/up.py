@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +28,9 @@ def up(
     hostname: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     kas_api: str = "",
     kas_api_secret_file: Path | None = None,
+    audit: Literal["all", "writes", "off"] = "all",
+    audit_directory: Path | None = None,
+    access_log: str = "",
 ) -> None:
     """Run everything on this machine until stopped: hub and kas in one process.
 
@@ -47,6 +50,9 @@ def up(
         hostname: Another name or address in the local certificate; may be repeated.
         kas_api: The internal API of a kas elsewhere that is told of pushes, too: grpc://HOST:PORT or grpcs://HOST:PORT.
         kas_api_secret_file: The secret that kas knows its callers by, when it is not the one in DATA/kas-secret.
+        audit: Which requests to clusters the audit log holds: all, only those that may change something, or none.
+        audit_directory: Where the audit log lies; DATA/audit when not given.
+        access_log: Where one line of JSON a request to a cluster goes: a path, or - for stdout; nowhere when not given.
     """
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both or neither")
@@ -63,4 +69,9 @@ def up(
         arguments += ["--kas-api", kas_api]
     if kas_api_secret_file is not None:
         arguments += ["--kas-api-secret-file", str(kas_api_secret_file)]
+    arguments += ["--audit", audit]
+    if audit_directory is not None:
+        arguments += ["--audit-directory", str(audit_directory)]
+    if access_log:
+        arguments += ["--access-log", access_log]
     os.execv(sys.executable, [sys.executable, "-m", "kasbah.up", *arguments])  # noqa: S606 - no shell is wanted

@@ -339,6 +339,27 @@ class PrivateApiSection(Section, frozen=True, kw_only=True):
     listen: ListenPrivateApiSection
 
 
+class AuditSection(Section, frozen=True, kw_only=True):
+    directory: str = ""
+    """Where the audit log of the Kubernetes API proxy lies, for this kas alone; empty: there is none."""
+    reads: bool = True
+    """Whether requests that change nothing are in it, too."""
+    keep_mebibytes: Uint32 = 16384
+    """Above this the oldest part is removed, and the log says so."""
+
+
+class AccessLogSection(Section, frozen=True, kw_only=True):
+    file: str = ""
+    """Where one line of JSON a request goes: a path, or `-` for stdout; empty: nowhere."""
+
+
+class KasbahSection(Section, frozen=True, kw_only=True):
+    """What GitLab's kas does not have."""
+
+    audit: AuditSection = AuditSection()
+    access_log: AccessLogSection = AccessLogSection()
+
+
 class ConfigurationFile(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -360,3 +381,5 @@ class ConfigurationFile(Section, frozen=True, kw_only=True):
     """There is no events platform."""
     server_info: Annotated[Mapping[str, Any], WITHOUT_EFFECT] = ABSENT
     """Nothing asks for it."""
+    kasbah: KasbahSection = KasbahSection()
+    """What GitLab's kas does not have, and would refuse."""
