@@ -75,6 +75,7 @@ _REASONS: Final = {
     410: b"Gone",
     413: b"Request Entity Too Large",
     415: b"Unsupported Media Type",
+    421: b"Misdirected Request",
     422: b"Unprocessable Entity",
     431: b"Request Header Fields Too Large",
     429: b"Too Many Requests",

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from kasbah.wire.http1 import RequestHead
 
-_FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\n"
-_MISDIRECTED: Final = b"HTTP/1.1 421 Misdirected Request\r\n"
+FORBIDDEN: Final = 403
+_MISDIRECTED: Final = 421
 _OWN_SITES: Final = frozenset({b"same-origin", b"same-site"})
 
 
@@ -40,15 +40,17 @@ class Browsers:
             return b""
         return b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Allow-Credentials: true\r\n" % head.origin
 
-    def refusal_of_cookie(self, head: RequestHead) -> bytes:
-        """The status line for a cookie that does not count in this request; empty when it does."""
-        if not self._host or not self._gets_cookies(head.value(b"host")):
-            return _MISDIRECTED if self._host else _FORBIDDEN
+    def refusal_of_cookie(self, head: RequestHead) -> int:
+        """The status for a cookie that does not count in this request; 0 when it does."""
+        if not self._host:
+            return FORBIDDEN
+        if not self._gets_cookies(head.value(b"host")):
+            return _MISDIRECTED
         if head.origin and not self._is_hub(head):
-            return _FORBIDDEN
+            return FORBIDDEN
         if not _OWN_SITES.issuperset(head.values(b"sec-fetch-site")):
-            return _FORBIDDEN
-        return _FORBIDDEN if head.upgrade and not head.origin else b""
+            return FORBIDDEN
+        return FORBIDDEN if head.upgrade and not head.origin else 0
 
     def _is_hub(self, head: RequestHead) -> bool:
         return bool(self._origin) and head.origin == self._origin

@@ -17,7 +17,7 @@ from kasbah.kas.http_server.exchange import Client, Exchange, NullExchange
 from kasbah.kas.kubernetes_api import errors
 from kasbah.kas.kubernetes_api.answers import answer_failure
 from kasbah.kas.kubernetes_api.authorizer import Authorizer
-from kasbah.kas.kubernetes_api.browsers import Browsers
+from kasbah.kas.kubernetes_api.browsers import FORBIDDEN, Browsers
 from kasbah.kas.kubernetes_api.directory import Directory
 from kasbah.kas.kubernetes_api.exchange import ProxyExchange
 from kasbah.kas.kubernetes_api.lease import LeaseKeeper
@@ -28,8 +28,9 @@ from kasbah.kas.kubernetes_api.refusals import Explainer, NoExplainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.kubernetes_api.watches import WatchOpener
 from kasbah.kas.reverse_tunnel.registry import Waiter
-from kasbah.wire import request_policy
+from kasbah.wire import request_policy, response_policy
 from kasbah.wire.http1 import RequestHead
+from kasbah.wire.kubernetes_status import Failure
 from kasbah.wire.request_policy import RefusedRequestError
 from kasbah.wire.response_policy import SECURITY_HEADERS
 
@@ -96,27 +97,35 @@ class KubernetesApiProxy:
         cors = b""
         if head.origin:
             if not self._browsers.may_ask(head):
-                _answer_empty(client, b"HTTP/1.1 403 Forbidden\r\n")
-                return _NOBODY
+                return self._turn_away(head, client, FORBIDDEN)
             cors = self._browsers.cors_headers(head)
         if head.method == b"OPTIONS":
             _answer_empty(client, b"HTTP/1.1 200 OK\r\n" + _preflight_headers(head) + cors)
             return _NOBODY
-        if self._group is None or not head.target.startswith(self._prefix):
-            failure = errors.not_running() if self._group is None else errors.wrong_prefix()
-            answer_failure(head, client, failure, cors)
-            return _NOBODY
+        if self._group is None:
+            return self._refuse(head, client, errors.not_running(), cors)
+        if not head.target.startswith(self._prefix):
+            return self._refuse(head, client, errors.wrong_prefix(), cors)
         try:
             request = request_policy.prepare(head, self._prefix_bytes)
         except RefusedRequestError as error:
-            answer_failure(head, client, errors.failure_of(error), cors)
-            return _NOBODY
+            return self._refuse(head, client, errors.failure_of(error), cors)
         if request.credential.kind == "session" and (refusal := self._browsers.refusal_of_cookie(head)):
-            _answer_empty(client, refusal)
-            return _NOBODY
+            return self._turn_away(head, client, refusal)
         exchange = ProxyExchange(self, head, client, request)
         exchange.begin(cors)
         return exchange
+
+    def _refuse(self, head: RequestHead, client: Client, failure: Failure, cors: bytes) -> Exchange:
+        answer_failure(head, client, failure, cors)
+        self.journal.turned_away(head, client.address, failure.code)
+        return _NOBODY
+
+    def _turn_away(self, head: RequestHead, client: Client, status: int) -> Exchange:
+        """As GitLab does with foreign pages: without a word, which nobody could read."""
+        _answer_empty(client, b"HTTP/1.1 %d %b\r\n" % (status, response_policy.reason_of(status)))
+        self.journal.turned_away(head, client.address, status)
+        return _NOBODY
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run this while the proxy runs; when it does not, nobody waits."""

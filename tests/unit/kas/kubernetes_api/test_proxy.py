@@ -9,6 +9,7 @@ import pytest
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.kubernetes_api.directory import HubDirectory
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
+from kasbah.kas.kubernetes_api.record import NoJournal
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1
@@ -174,6 +175,29 @@ async def test_a_cookie_counts_on_the_hubs_pages_only(host, lines, status):
     assert client.status == status
     assert len(agent.streams) == (status == 200)
     assert client.body == (b"{}" if status == 200 else b"")
+
+
+class Door(NoJournal):
+    """Writes down who was turned away."""
+
+    def __init__(self) -> None:
+        self.statuses: list[tuple[str, int]] = []
+
+    def turned_away(self, head: http1.RequestHead, client_address: str, status: int) -> None:
+        self.statuses.append((client_address, status))
+
+
+@pytest.mark.asyncio
+async def test_who_is_turned_away_at_the_door_is_told_to_the_journal():
+    async with running() as (proxy, _):
+        door = proxy.journal = Door()
+        ask(proxy, b"GET /k8s/version")
+        ask(proxy, b"GET /elsewhere", TOKEN)
+        ask(proxy, b"GET /k8s/version", TOKEN, b"Origin: https://evil.example")
+        ask(proxy, b"GET /k8s/version", *SESSION, host=b"evil.example")
+        ask(proxy, b"OPTIONS /k8s/version")
+    ask(proxy, b"GET /k8s/version", TOKEN)
+    assert door.statuses == [("192.0.2.7", status) for status in (401, 400, 403, 421, 503)]
 
 
 @pytest.mark.asyncio
