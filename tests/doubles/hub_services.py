@@ -19,9 +19,11 @@ from kasbah.hub.groups.members import MembershipService
 from kasbah.hub.groups.model import Member, Namespace, NewGroup
 from kasbah.hub.groups.service import GroupService
 from kasbah.hub.identity import User
+from kasbah.hub.jobs.service import JobService
 from kasbah.hub.last_used import LastUsed
 from kasbah.hub.projects import store as projects_store
 from kasbah.hub.projects.model import NewProject, Project
+from kasbah.hub.projects.protection import ProtectionService
 from kasbah.hub.projects.service import ProjectService
 from kasbah.kit.secrets import Secret
 
@@ -74,6 +76,8 @@ class HubServices:
         self.agents = AgentService(database, clock, self.projects)
         self.agent_tokens = AgentTokenService(database, clock, self.agents_last_used)
         self.access = AccessService(database, clock, share_anywhere=share_anywhere)
+        self.protection = ProtectionService(database, clock, self.projects)
+        self.jobs = JobService(database, clock, self.projects)
         self.group_members = MembershipService(database, clock, groups_store.members)
         self.project_members = MembershipService(database, clock, projects_store.members)
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.rest.call import Call, Site
+from kasbah.kit.secrets import Secret
 from tests.doubles.git_accounts import FakeAccounts
 
 SITE = Site(
@@ -39,9 +40,12 @@ def make_call(
     values: dict[str, Any] | None = None,
     headers: dict[str, str] | None = None,
     authenticated: Authenticated | None = None,
+    job_token: Secret | None = None,
 ) -> Call:
     request = make_request(path=path, headers=headers)
-    return Call(request=request, site=SITE, values=values or {}, authenticated=authenticated)
+    return Call(
+        request=request, site=SITE, values=values or {}, authenticated=authenticated, job_token=job_token
+    )
 
 
 class AccountsInMemory(FakeAccounts):

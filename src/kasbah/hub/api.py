@@ -21,9 +21,11 @@ from starlette.types import Receive, Scope, Send
 
 from kasbah.errors import KasbahError, PeerError
 from kasbah.hub import http_errors
+from kasbah.hub.errors import NotFoundError
 from kasbah.hub.rest import body, parameters
+from kasbah.hub.rest.access import ANY_TOKEN
 from kasbah.hub.rest.call import Call, Site
-from kasbah.hub.rest.credentials import PARAMETERS, Authenticator
+from kasbah.hub.rest.credentials import PARAMETERS, Authenticator, find_job_token
 from kasbah.hub.rest.errors import MethodNotAllowedError, NoRouteError
 from kasbah.hub.rest.reply import Reply
 from kasbah.hub.rest.router import Match, Route, Router
@@ -105,14 +107,25 @@ class RestApi:
         if request.method not in {"GET", "HEAD"}:
             values |= await body.read_values(request, route.max_body_bytes)
         values |= match.values
-        authenticated = None
-        if not route.access.kas:
+        authenticated = job_token = None
+        if route.access.job and (job_token := find_job_token(request, values)) is None:
+            await self._authenticator.authenticate(request, values, ANY_TOKEN)
+            raise NotFoundError("Job")  # a person is no job, as GitLab says it
+        if not route.access.kas and not route.access.job:
             authenticated = await self._authenticator.authenticate(request, values, route.access)
         # The server before us counts strangers: it takes our word for it and nobody else's.
         request.state.authenticated = route.access.kas or authenticated is not None
         asked = {name: value for name, value in values.items() if name not in PARAMETERS}
-        call = Call(request=request, site=self._site, values=asked, authenticated=authenticated)
-        return await route.handler(call, parameters.read(route.parameters, asked))
+        call = Call(
+            request=request,
+            site=self._site,
+            values=asked,
+            authenticated=authenticated,
+            job_token=job_token,
+        )
+        reply = await route.handler(call, parameters.read(route.parameters, asked))
+        request.state.authenticated |= route.access.job  # by now the handler knows it for a job
+        return reply
 
 
 def _note(error: KasbahError, method: str, route: str) -> None:

@@ -35,11 +35,15 @@ from kasbah.hub.groups import store as groups_store
 from kasbah.hub.groups.members import MembershipService
 from kasbah.hub.groups.rest import GroupsRest, MembersRest, group_place
 from kasbah.hub.groups.service import GroupService
+from kasbah.hub.jobs.rest import JobsRest
+from kasbah.hub.jobs.service import JobService
 from kasbah.hub.kas_client import KasClient
 from kasbah.hub.kas_jwt import KasJwtCheck
 from kasbah.hub.last_used import LastUsed
 from kasbah.hub.migrations import migrate
 from kasbah.hub.projects import store as projects_store
+from kasbah.hub.projects.protection import ProtectionService
+from kasbah.hub.projects.protection_rest import ProtectedBranchesRest
 from kasbah.hub.projects.rest import ProjectsRest, project_place
 from kasbah.hub.projects.service import ProjectService
 from kasbah.hub.repositories import internal as repositories_internal
@@ -149,6 +153,8 @@ class _Areas:
     agents: AgentService
     agent_tokens: AgentTokenService
     agent_access: AccessService
+    protection: ProtectionService
+    jobs: JobService
     group_members: MembershipService
     project_members: MembershipService
 
@@ -190,6 +196,8 @@ def _areas(settings: HubSettings, clock: Clock) -> _Areas:
         agents=AgentService(database, clock, projects),
         agent_tokens=AgentTokenService(database, clock, LastUsed(random.random)),
         agent_access=AccessService(database, clock, share_anywhere=settings.share_agents_anywhere),
+        protection=ProtectionService(database, clock, projects),
+        jobs=JobService(database, clock, projects),
         group_members=MembershipService(database, clock, groups_store.members),
         project_members=MembershipService(database, clock, projects_store.members),
     )
@@ -205,6 +213,8 @@ def _routes(areas: _Areas, clock: Clock) -> list[Route[Any]]:
         *MembersRest("/groups", areas.group_members, group_place(areas.groups)).routes(),
         *ProjectsRest(areas.projects, areas.groups).routes(),
         *MembersRest("/projects", areas.project_members, project_place(areas.projects)).routes(),
+        *ProtectedBranchesRest(areas.protection, areas.projects).routes(),
+        *JobsRest(areas.jobs, areas.agent_access, areas.projects, areas.groups, clock).routes(),
         *AgentsRest(areas.agents, areas.agent_tokens, areas.projects, areas.groups).routes(),
         *AgentsInternal(
             areas.agents, areas.agent_tokens, areas.agent_access, areas.accounts, areas.projects

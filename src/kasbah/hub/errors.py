@@ -34,18 +34,21 @@ class AccountBlockedError(UserError):
 class InsufficientScopeError(UserError):
     """The token is good, but not for this."""
 
-    def __init__(self, required: Sequence[str]) -> None:
+    def __init__(self, required: Sequence[str], *, explanation: str = "") -> None:
         super().__init__(f"the token needs one of the scopes {', '.join(required)}")
         self.required = tuple(required)
+        self.explanation = explanation
 
 
 class ForbiddenError(UserError):
     """The caller may see the thing but not do this to it."""
 
-    def __init__(self, reason: str = "", *, verbatim: bool = False) -> None:
+    def __init__(self, reason: str = "", *, verbatim: bool = False, explanation: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.verbatim = verbatim
+        self.explanation = explanation
+        """What else this caller may hear, in words of ours."""
 
 
 class NotFoundError(UserError):

@@ -45,7 +45,7 @@ def _insufficient_scope(error: errors.InsufficientScopeError) -> ErrorAnswer:
     scope = " ".join(error.required)
     challenge = f'{_REALM}, error="insufficient_scope", error_description="{_SCOPE}", scope="{scope}"'
     document = {"error": "insufficient_scope", "error_description": _SCOPE, "scope": scope}
-    return ErrorAnswer(403, document, {"WWW-Authenticate": challenge})
+    return ErrorAnswer(403, _explained(document, error), {"WWW-Authenticate": challenge})
 
 
 def _with_reason(start: str, reason: str) -> str:
@@ -57,8 +57,16 @@ def _ruby_list(messages: tuple[str, ...]) -> str:
     return "[" + ", ".join(msgspec.json.encode(message).decode() for message in messages) + "]"
 
 
+def _explained(
+    document: dict[str, str], error: errors.ForbiddenError | errors.InsufficientScopeError
+) -> dict[str, str]:
+    """With `reason` beside GitLab's words, when this caller may know it."""
+    return {**document, "reason": error.explanation} if error.explanation else document
+
+
 def _forbidden(error: errors.ForbiddenError) -> ErrorAnswer:
-    return _message(403, error.reason if error.verbatim else _with_reason("403 Forbidden", error.reason))
+    text = error.reason if error.verbatim else _with_reason("403 Forbidden", error.reason)
+    return ErrorAnswer(403, _explained({"message": text}, error))
 
 
 def _not_allowed(error: rest_errors.MethodNotAllowedError) -> ErrorAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -184,14 +185,18 @@ async def test_the_configuration_decides_as_whom_a_person_acts(world: World):
     head = (
         f'{{"agent":{{"id":{agent},"config_project":{{"id":{project}}}}},"user":{{"id":2,"username":"mia"}},'
     )
+    basis = (
+        '"basis":{"project_path":"ops/fleet","file":".gitlab/agents/prod/config.yaml",'
+        '"entry":"user_access.projects[0]","line":0}}'
+    )
     await world.configure(agent, {"user_access": {"access_as": {"agent": {}}, **shares}})
-    assert await proxy(world, agent, key) == (200, f'{head}"access_as":{{"agent":{{}}}}}}')
+    assert await proxy(world, agent, key) == (200, f'{head}"access_as":{{"agent":{{}}}},{basis}')
     await world.configure(agent, {"user_access": shares})  # since 18.3 a missing access_as means agent
-    assert await proxy(world, agent, key) == (200, f'{head}"access_as":{{"agent":{{}}}}}}')
+    assert await proxy(world, agent, key) == (200, f'{head}"access_as":{{"agent":{{}}}},{basis}')
     await world.configure(agent, {"user_access": {"access_as": {"user": {}}, **shares}})
     roles = '"roles":["guest","reporter","developer","maintainer"]'
     shares_text = f'{{"projects":[{{"id":{project},{roles}}}],"groups":[{{"id":{group},{roles}}}]}}'
-    assert await proxy(world, agent, key) == (200, f'{head}"access_as":{{"user":{shares_text}}}}}')
+    assert await proxy(world, agent, key) == (200, f'{head}"access_as":{{"user":{shares_text}}},{basis}')
 
 
 @pytest.mark.parametrize(
@@ -219,7 +224,59 @@ async def test_what_the_configuration_does_not_grant_is_403(world: World, config
     key = await world.person("mia", "k8s_proxy")
     await world.member(f"/projects/{project}", "mia", 30)
     await world.configure(agent, configuration)
-    assert await proxy(world, agent, key) == (403, f'{{"message":"{message}"}}')
+    status, text = await proxy(world, agent, key)
+    answer = json.loads(text)
+    assert (status, answer["message"]) == (403, message)
+    assert ".gitlab/agents/prod/config.yaml of root/fleet" in answer["reason"]  # mia knows the agent
+
+
+@pytest.mark.parametrize("level", [None, 10, 15])
+@pytest.mark.parametrize("user_access", [None, {"projects": [{"id": "root/fleet"}]}, {"access_as": {}}])
+async def test_a_stranger_hears_no_reason(world: World, level, user_access):
+    project = await world.project("fleet")
+    agent = await world.agent(project)
+    key, lacking = await world.person("mia", "k8s_proxy"), await world.token_of("mia", "api")
+    if level is not None:
+        await world.member(f"/projects/{project}", "mia", level)
+    await world.configure(agent, {} if user_access is None else {"user_access": user_access})
+    status, text = await proxy(world, agent, key)
+    assert (status, list(json.loads(text))) == (403, ["message"])
+    scope = [await proxy(world, asked, lacking) for asked in (agent, 99)]
+    assert scope[0] == scope[1]
+    assert "reason" not in scope[0][1]
+
+
+async def test_who_knows_the_agent_hears_what_is_missing(world: World):
+    group = await world.group("ops")
+    project = await world.project("fleet", namespace_id=group)
+    agent = await world.agent(project)
+    key, lacking = await world.person("mia", "k8s_proxy"), await world.token_of("mia", "api")
+    await world.member("/groups/ops", "mia", 20)
+    body = {
+        "agent_id": agent,
+        "agent_config": {"user_access": {"groups": [{"id": "ops"}]}},
+        "agent_config_lines": {"user_access.groups[0]": 9, "x": "y", "user_access": True},
+        "commit_id": "c" * 40,
+    }
+    answer = await world.kas.post("/internal/kubernetes/agent_configuration", json=body)
+    assert answer.status_code == 204
+    where = "user_access.groups[0] in line 9 of .gitlab/agents/prod/config.yaml of ops/fleet"
+    reasons = [json.loads((await proxy(world, agent, one))[1])["reason"] for one in (key, lacking)]
+    assert reasons == [
+        f"the role developer is needed: you are reporter in ops ({where})",
+        "the token lacks the scope k8s_proxy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "commit_id", "status"),
+    [(None, None, 204), ([], "", 204), ({"a": -1, "b": 2**40, "c": {}}, "c", 204), ({}, "c" * 65, 400)],
+)
+async def test_lines_that_make_no_sense_do_no_harm(world: World, lines, commit_id, status):
+    agent = await world.agent(await world.project("fleet"))
+    body = {"agent_id": agent, "agent_config": {}, "agent_config_lines": lines, "commit_id": commit_id}
+    answer = await world.kas.post("/internal/kubernetes/agent_configuration", json=body)
+    assert answer.status_code == status, answer.text
 
 
 async def test_a_reporter_is_no_developer(world: World):

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -17,6 +18,7 @@ from kasbah.hub.errors import DatabaseUnavailableError
 from kasbah.hub.migrations import HEAD, migrate
 from kasbah.hub.migrations.__main__ import configuration
 from kasbah.hub.migrations.tables import metadata
+from kasbah.hub.projects import store
 from tests.doubles.git_accounts import FakeKasClient
 from tests.integration.hub.conftest import running, settings
 
@@ -64,6 +66,27 @@ async def empty(database: Database) -> None:
     async with database.writing() as connection:
         await connection.run_sync(metadata.drop_all)
         await connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
+
+
+async def test_projects_that_were_there_get_their_default_branch_protected(tmp_path: Path):
+    path = tmp_path / "kasbah.db"
+    url = sqlite_url(path)
+    await asyncio.to_thread(command.upgrade, configuration(url), "0002")
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO projects (id, namespace_id, name, path, visibility, default_branch, archived, "
+            "updated_at, last_activity_at, created_at) VALUES (7, 1, 'f', 'f', 'private', 'trunk', 0, ?, ?, ?)",
+            ("2026-01-01 00:00:00",) * 3,
+        )
+    connection.close()
+    database = Database(url)
+    await migrate(database)
+    async with database.reading() as opened:
+        found = await store.list_protected_branches(opened, 7)
+    await database.close()
+    assert [(branch.name, branch.push_access_level, branch.allow_force_push) for branch in found] == [
+        ("trunk", 40, False)
+    ]
 
 
 @pytest.mark.postgres

@@ -24,6 +24,7 @@ from kasbah.hub.rest.parameters import ParametersError
         (errors.ForbiddenError(), 403, {"message": "403 Forbidden"}),
         (errors.ForbiddenError("why"), 403, {"message": "403 Forbidden - why"}),
         (errors.ForbiddenError("just so", verbatim=True), 403, {"message": "just so"}),
+        (errors.ForbiddenError(explanation="x"), 403, {"message": "403 Forbidden", "reason": "x"}),
         (errors.NotFoundError("Project"), 404, {"message": "404 Project Not Found"}),
         (errors.NotFoundError(), 404, {"message": "404 Not Found"}),
         (errors.RecordNotFoundError(), 404, {"message": "404 Not found"}),
@@ -68,3 +69,9 @@ def test_the_allowed_methods_are_in_the_header():
 
 def test_a_bug_says_nothing_about_itself():
     assert answer_for(Bug("details")) is INTERNAL
+
+
+def test_a_scope_that_lacks_is_explained_to_those_who_may_know():
+    plain = answer_for(errors.InsufficientScopeError(("k8s_proxy",)))
+    explained = answer_for(errors.InsufficientScopeError(("k8s_proxy",), explanation="x"))
+    assert explained.body == {**plain.body, "reason": "x"}

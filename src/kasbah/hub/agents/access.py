@@ -6,37 +6,64 @@ agent's project, unless the instance allows more. Whatever is missing or not und
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kasbah.hub.agents import store
-from kasbah.hub.agents.model import AccessKind, Agent, EntityKind, Grants, RoleAt, read_grants
+from kasbah.hub.agents import ci_access, store
+from kasbah.hub.agents.ci_access import JobTerms
+from kasbah.hub.agents.model import (
+    AccessKind,
+    Agent,
+    Basis,
+    EntityKind,
+    Grants,
+    basis_of,
+    read_grants,
+)
+from kasbah.hub.agents.standing import ProxyUser, Standing
 from kasbah.hub.agents.store import Authorization
 from kasbah.hub.clock import Clock
 from kasbah.hub.database import Database
-from kasbah.hub.errors import ForbiddenError, RecordNotFoundError
+from kasbah.hub.errors import RecordNotFoundError
 from kasbah.hub.groups import store as groups_store
-from kasbah.hub.groups.model import Role
 from kasbah.hub.identity import User
 from kasbah.hub.projects import store as projects_store
 
 _NO_AGENT: Final = 0
-_NO_KEYWORD: Final = "`user_access` keyword is not found in agent config file."
-_NOT_ONCE: Final = "`access_as` must exist only once under the `user_access` keyword."
-_NO_MEMBER: Final = "You must be a member of `projects` or `groups` under the `user_access` keyword."
+_NO_PROJECT: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyUser:
-    """A person may use an agent, and as whom."""
+class AllowedAgent:
+    """An agent that a job may use."""
 
     agent: Agent
-    user: User
-    access_as: Literal["agent", "user"]
-    roles: tuple[RoleAt, ...]
+    project_path: str
+    """Of the project that holds its configuration."""
+    configuration: dict[str, Any]
+    """The terms, as the configuration file says them."""
+    basis: Basis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedAgent:
+    """An agent that is shared with a job's project, but not with this job."""
+
+    agent: Agent
+    reason: str
+    basis: Basis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAgents:
+    """Every agent that is shared with a job's project, the nearest first."""
+
+    allowed: tuple[AllowedAgent, ...]
+    refused: tuple[RefusedAgent, ...]
 
 
 class AccessService:
@@ -53,8 +80,21 @@ class AccessService:
         self._clock = clock
         self._share_anywhere = share_anywhere
 
-    async def replace_configuration(self, agent_id: int, configuration: dict[str, Any]) -> None:
+    async def replace_configuration(
+        self,
+        agent_id: int,
+        configuration: dict[str, Any],
+        *,
+        lines: Mapping[str, int] | None = None,
+        commit_id: str | None = None,
+    ) -> None:
         """The agent's configuration file is now this one.
+
+        Args:
+            agent_id: whose.
+            configuration: the parsed file.
+            lines: where its entries begin, by their names (`ci_access.projects[0]`).
+            commit_id: where it was read.
 
         Raises:
             RecordNotFoundError: there is no such agent.
@@ -65,7 +105,10 @@ class AccessService:
             agent = await store.lock(connection, agent_id)
             if agent is None:
                 raise RecordNotFoundError
-            rows = await self._rows(connection, agent, grants)
+            rows = [
+                msgspec.structs.replace(row, line=(lines or {}).get(row.entry or ""), commit_id=commit_id)
+                for row in await self._rows(connection, agent, grants)
+            ]
             await store.replace_authorizations(connection, agent_id, user_access, rows)
 
     async def _rows(self, connection: AsyncConnection, agent: Agent, grants: Grants) -> list[Authorization]:
@@ -74,16 +117,16 @@ class AccessService:
         groups = await groups_store.find_ids_by_paths(connection, _paths(grants, "group"), root_id)
         rows: dict[tuple[AccessKind, EntityKind, int], Authorization] = {}
         for grant in grants.entries:
+            new = Authorization(access=grant.access, config=_encode(grant.config), entry=grant.entry)
             match grant.entity:
                 case "project" if (found := projects.get(grant.path)) is not None:
-                    row = Authorization(access=grant.access, project_id=found, config=_encode(grant.config))
+                    row = msgspec.structs.replace(new, project_id=found)
                     rows.setdefault((grant.access, grant.entity, found), row)
                 case "group" if (found := groups.get(grant.path)) is not None:
-                    row = Authorization(access=grant.access, group_id=found, config=_encode(grant.config))
+                    row = msgspec.structs.replace(new, group_id=found)
                     rows.setdefault((grant.access, grant.entity, found), row)
                 case "instance" if self._share_anywhere:
-                    row = Authorization(access=grant.access, config=_encode(grant.config))
-                    rows.setdefault((grant.access, grant.entity, 0), row)
+                    rows.setdefault((grant.access, grant.entity, 0), new)
                 case _:
                     pass  # unknown, or not ours to share with: skipped in silence, as GitLab does
         return list(rows.values())
@@ -91,44 +134,48 @@ class AccessService:
     async def authorize(self, agent: Agent | None, user: User) -> ProxyUser:
         """As whom the user may use the agent.
 
-        An absent agent costs the same queries as one that is not shared, so time tells nothing.
-
         Raises:
             RecordNotFoundError: there is no such agent.
             ForbiddenError: the configuration does not let this user in; the reason names the keyword.
         """
+        return (await self.standing(agent, user)).proxy_user()
+
+    async def standing(self, agent: Agent | None, user: User) -> Standing:
+        """What there is between an agent and a person.
+
+        An absent agent costs the same queries as one that is not shared, so time tells nothing.
+        """
+        agent_id, today = agent.id if agent else _NO_AGENT, self._clock().date()
         async with self._database.reading() as connection:
             roles = await store.list_user_access_roles(
-                connection,
-                agent_id=agent.id if agent else _NO_AGENT,
-                user_id=user.id,
-                least_level=Role.DEVELOPER,
-                today=self._clock().date(),
+                connection, agent_id=agent_id, user_id=user.id, today=today
             )
-        if agent is None:
-            raise RecordNotFoundError
-        access_as = _access_as(agent)
-        if not roles:
-            raise ForbiddenError(_NO_MEMBER, verbatim=True)
-        return ProxyUser(agent=agent, user=user, access_as=access_as, roles=tuple(roles))
+            level = await store.level_at_home(connection, agent_id=agent_id, user_id=user.id, today=today)
+            home = await projects_store.find(connection, agent.project_id if agent else _NO_PROJECT)
+        return Standing(agent=agent, home=home, user=user, level_at_home=level, roles=tuple(roles))
 
-
-def _access_as(agent: Agent) -> Literal["agent", "user"]:
-    if agent.user_access is None:
-        raise ForbiddenError(_NO_KEYWORD, verbatim=True)
-    section = msgspec.json.decode(agent.user_access, type=dict[str, Any])
-    chosen = section.get("access_as")
-    if chosen is None:
-        return "agent"  # the default since GitLab 18.3
-    if not isinstance(chosen, dict) or len(chosen) != 1:
-        raise ForbiddenError(_NOT_ONCE, verbatim=True)
-    match next(iter(chosen)):
-        case "agent":
-            return "agent"
-        case "user":
-            return "user"
-        case _:
-            raise ForbiddenError
+    async def agents_of_job(self, terms: JobTerms) -> JobAgents:
+        """The agents that a job may use, and those that only its environment or branch keeps it from."""
+        async with self._database.reading() as connection:
+            shared = await store.list_of_jobs(connection, terms.project, share_anywhere=self._share_anywhere)
+        allowed, refused = [], []
+        for found in shared:
+            basis = basis_of(found.agent, found.project_path, found.entry, found.line)
+            configuration = msgspec.json.decode(found.config, type=dict[str, Any])
+            if reason := ci_access.refusal(configuration, terms):
+                where = f" ({basis})" if basis else ""
+                refused.append(RefusedAgent(agent=found.agent, reason=f"{reason}{where}", basis=basis))
+            else:
+                configuration = ci_access.normal(configuration)
+                allowed.append(
+                    AllowedAgent(
+                        agent=found.agent,
+                        project_path=found.project_path,
+                        configuration=configuration,
+                        basis=basis,
+                    )
+                )
+        return JobAgents(allowed=tuple(allowed), refused=tuple(refused))
 
 
 async def _root_of(connection: AsyncConnection, agent: Agent) -> int:

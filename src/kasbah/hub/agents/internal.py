@@ -13,9 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from kasbah.hub.accounts.service import AccountService
-from kasbah.hub.agents.access import AccessService, ProxyUser
+from kasbah.hub.agents.access import AccessService
+from kasbah.hub.agents.entities import BasisEntity
 from kasbah.hub.agents.model import Agent, RoleAt
 from kasbah.hub.agents.service import AgentService
+from kasbah.hub.agents.standing import ProxyUser
 from kasbah.hub.agents.tokens import AgentTokenService
 from kasbah.hub.errors import (
     AccountBlockedError,
@@ -43,6 +45,8 @@ from kasbah.kit.secrets import Secret
 PREFIX = "/internal/kubernetes"
 _PROXY_SCOPE = "k8s_proxy"
 _CONFIGURATION_BYTES = 10 * 1024 * 1024
+_MOST_LINES = 2**31 - 1
+_LONGEST_COMMIT_ID = 64
 _TOKEN_HEADERS = ("gitlab-agentk-api-request", "gitlab-agent-api-request")
 
 
@@ -101,6 +105,10 @@ class ProjectParameters(msgspec.Struct, frozen=True):
 class AgentConfiguration(msgspec.Struct, frozen=True):
     agent_id: int
     agent_config: Json
+    agent_config_lines: Json = None
+    """Ours: in which line each entry begins, by its name."""
+    commit_id: str | None = None
+    """Ours: where the file was read."""
 
 
 class AuthorizeProxyUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +155,8 @@ class ProxyUserEntity(msgspec.Struct, frozen=True, kw_only=True):
     agent: _ProxyAgent
     user: _ProxyUserName
     access_as: _AccessAs
+    basis: BasisEntity | msgspec.UnsetType = msgspec.UNSET
+    """Ours: the entry of the configuration file that lets the person in."""
 
     @classmethod
     def of(cls, found: ProxyUser) -> ProxyUserEntity:
@@ -154,7 +164,8 @@ class ProxyUserEntity(msgspec.Struct, frozen=True, kw_only=True):
         access_as = (
             _AccessAs(agent={}) if found.access_as == "agent" else _AccessAs(user=_shares(found.roles))
         )
-        return cls(agent=agent, user=_ProxyUserName(found.user.id, found.user.username), access_as=access_as)
+        user = _ProxyUserName(found.user.id, found.user.username)
+        return cls(agent=agent, user=user, access_as=access_as, basis=BasisEntity.of(found.basis))
 
 
 def _shares(roles: tuple[RoleAt, ...]) -> _Shares:
@@ -243,7 +254,12 @@ class AgentsInternal:
         configuration = parameters.agent_config
         if not isinstance(configuration, dict):
             raise ParametersError(["agent_config is invalid"])
-        await self._access.replace_configuration(parameters.agent_id, configuration)
+        await self._access.replace_configuration(
+            parameters.agent_id,
+            configuration,
+            lines=_lines(parameters.agent_config_lines),
+            commit_id=_commit_id(parameters.commit_id),
+        )
         return Reply.empty()
 
     async def authorize_proxy_user(self, _: Call, parameters: AuthorizeProxyUser) -> Reply:
@@ -254,20 +270,21 @@ class AgentsInternal:
             )  # there are no browser sessions yet, so no cookie is ours
         agent = await self._agents.find(parameters.agent_id)
         authenticated = await self._proxy_token(parameters.access_key)
-        return Reply(ProxyUserEntity.of(await self._access.authorize(agent, authenticated.user)))
+        standing = await self._access.standing(agent, authenticated.user)
+        if _PROXY_SCOPE not in authenticated.scopes:
+            text = standing.explained(f"the token lacks the scope {_PROXY_SCOPE}")
+            raise InsufficientScopeError((_PROXY_SCOPE,), explanation=text)
+        return Reply(ProxyUserEntity.of(standing.proxy_user()))
 
     async def _proxy_token(self, access_key: str) -> Authenticated:
         try:
-            authenticated = await self._accounts.authenticate_pat(Secret(access_key))
+            return await self._accounts.authenticate_pat(Secret(access_key))
         except (TokenRevokedError, TokenExpiredError):
             raise
         except UnauthenticatedError as error:
             raise RefusedError("Unable to get user from request data") from error
         except AccountBlockedError as error:
             raise ForbiddenError from error
-        if _PROXY_SCOPE not in authenticated.scopes:
-            raise InsufficientScopeError((_PROXY_SCOPE,))
-        return authenticated
 
     async def _authenticated_agent(self, call: Call) -> Agent:
         headers = call.request.headers
@@ -278,3 +295,20 @@ class AgentsInternal:
             raise UnauthenticatedError
         _, agent = await self._tokens.authenticate(secret)
         return agent
+
+
+def _lines(value: Json) -> dict[str, int]:
+    """Lines by entry; what makes no sense is left out, for no decision rests on them."""
+    if not isinstance(value, dict):
+        return {}
+    return {
+        str(entry): line
+        for entry, line in value.items()
+        if isinstance(line, int) and not isinstance(line, bool) and 0 < line <= _MOST_LINES
+    }
+
+
+def _commit_id(text: str | None) -> str | None:
+    if text is not None and len(text) > _LONGEST_COMMIT_ID:
+        raise ParametersError(["commit_id is invalid"])
+    return text or None

@@ -81,6 +81,8 @@ class Grant:
     entity: EntityKind
     path: str
     """Full path in lower case; empty for the instance."""
+    entry: str
+    """Where it stands in the file: `ci_access.projects[0]`."""
     config: dict[str, Any]
 
 
@@ -100,6 +102,39 @@ class RoleAt:
     entity: EntityKind
     id: int
     level: int
+    path: str = ""
+    entry: str | None = None
+    """Where the configuration file names it; None when that is not known."""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """The entry of an agent's configuration file that a decision rests on."""
+
+    project_path: str
+    file: str
+    entry: str
+    """`implicit`: the agent's own project, which no file needs to name."""
+    line: int = 0
+    """0 when it is not known."""
+
+    def __str__(self) -> str:
+        where = f"line {self.line} of {self.file}" if self.line else self.file
+        return f"{self.entry} in {where} of {self.project_path}"
+
+
+def basis_of(agent: Agent, project_path: str, entry: str | None, line: int | None) -> Basis | None:
+    """None: the row was written before kas told where its entries stand."""
+    if entry is None:
+        return None
+    file = configuration_file(agent.name)
+    return Basis(project_path=project_path, file=file, entry=entry, line=line or 0)
+
+
+def configuration_file(agent_name: str) -> str:
+    """Where an agent's configuration lies in its project."""
+    return f".gitlab/agents/{agent_name}/config.yaml"
 
 
 def name_problems(name: str) -> list[str]:
@@ -120,7 +155,8 @@ def read_grants(configuration: Mapping[str, Any]) -> Grants:
     user_access = _section(configuration, "user_access")
     entries = [*_entries("ci_access", ci_access), *_entries("user_access", user_access or {})]
     if isinstance(instance := ci_access.get("instance"), dict):
-        entries.append(Grant(access="ci_access", entity="instance", path="", config=instance))
+        entry = "ci_access.instance"
+        entries.append(Grant(access="ci_access", entity="instance", path="", entry=entry, config=instance))
     return Grants(
         entries=tuple(entries),
         user_access=None if user_access is None else _without_lists(user_access),
@@ -142,9 +178,10 @@ def _entries(access: AccessKind, section: dict[str, Any]) -> list[Grant]:
     found: list[Grant] = []
     for entity, key in (("project", "projects"), ("group", "groups")):
         listed = section.get(key)
-        for entry in listed[:MOST_ENTITIES] if isinstance(listed, list) else []:
+        for index, entry in enumerate(listed[:MOST_ENTITIES] if isinstance(listed, list) else []):
             if isinstance(entry, dict) and isinstance(path := entry.get("id"), str) and path:
                 config = {**shared, **{name: value for name, value in entry.items() if name != "id"}}
                 kind: EntityKind = "project" if entity == "project" else "group"
-                found.append(Grant(access=access, entity=kind, path=path.lower(), config=config))
+                place = f"{access}.{key}[{index}]"
+                found.append(Grant(access=access, entity=kind, path=path.lower(), entry=place, config=config))
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kasbah.hub.agents.model import AccessKind, Agent, AgentToken, NewAgentToken, RoleAt
 from kasbah.hub.database import Id, UtcDateTime, metadata, primary_key
-from kasbah.hub.groups.store import levels_of, unexpired
+from kasbah.hub.groups.store import ancestors_of, highest, levels_of, namespaces, routes, unexpired
+from kasbah.hub.projects.model import Project
 from kasbah.hub.projects.store import project_members, projects
 
 agents = sa.Table(
@@ -59,6 +61,10 @@ authorizations = sa.Table(
     sa.Column("project_id", Id, sa.ForeignKey("projects.id", ondelete="CASCADE"), index=True),
     sa.Column("group_id", Id, sa.ForeignKey("namespaces.id", ondelete="CASCADE"), index=True),
     sa.Column("config", sa.Text(), nullable=False),
+    # Which entry of which version of the file this is; None when kas did not say.
+    sa.Column("entry", sa.String(64)),
+    sa.Column("line", sa.Integer()),
+    sa.Column("commit_id", sa.String(64)),
     sa.UniqueConstraint("agent_id", "access", "project_id"),
     sa.UniqueConstraint("agent_id", "access", "group_id"),
     sqlite_autoincrement=True,
@@ -74,6 +80,19 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     project_id: int | None = None
     group_id: int | None = None
     config: str
+    entry: str | None = None
+    line: int | None = None
+    commit_id: str | None = None
+
+
+class SharedAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that a project's jobs reach, and the one entry that decides on which terms."""
+
+    agent: Agent
+    project_path: str
+    config: str
+    entry: str | None
+    line: int | None
 
 
 def _agent(row: RowMapping) -> Agent:
@@ -195,56 +214,143 @@ async def list_authorizations(connection: AsyncConnection, agent_id: int) -> lis
     rows = await connection.execute(
         sa.select(authorizations).where(authorizations.c.agent_id == agent_id).order_by(authorizations.c.id)
     )
+    fields = Authorization.__struct_fields__
+    return [Authorization(**{name: row[name] for name in fields}) for row in rows.mappings()]
+
+
+async def list_of_jobs(
+    connection: AsyncConnection, project: Project, *, share_anywhere: bool
+) -> list[SharedAgent]:
+    """The agents that are shared with a project's jobs, in GitLab's order of precedence.
+
+    One statement decides: an entry for the project wins over being the agent's own project, which wins over the
+    nearest group, …, the top-level group, and the whole instance; and an agent outside the project's top-level
+    namespace counts only where the instance allows it.
+    """
+    ways = _ways_to(project, share_anywhere=share_anywhere).subquery()
+    precedence = (ways.c.rank, ways.c.depth, ways.c.authorization_id)
+    place = sa.func.row_number().over(partition_by=ways.c.agent_id, order_by=precedence).label("place")
+    first = sa.select(ways, place).subquery()
+    chosen = (
+        sa.select(*agents.c, routes.c.path, first.c.config, first.c.entry, first.c.line)
+        .join(first, first.c.agent_id == agents.c.id)
+        .join(projects, projects.c.id == agents.c.project_id)
+        .join(routes, routes.c.project_id == projects.c.id)
+        .where(first.c.place == 1)
+        .order_by(first.c.rank, first.c.depth, agents.c.id)
+    )
+    if not share_anywhere:
+        root_id = sa.select(namespaces.c.root_id).where(namespaces.c.id == project.namespace_id)
+        own = sa.select(namespaces.c.id).where(namespaces.c.root_id == root_id.scalar_subquery())
+        chosen = chosen.where(projects.c.namespace_id.in_(own))
+    rows = await connection.execute(chosen)
     return [
-        Authorization(
-            access=row["access"],
-            project_id=row["project_id"],
-            group_id=row["group_id"],
+        SharedAgent(
+            agent=Agent(**{column.name: row[column.name] for column in agents.c}),
+            project_path=row["path"],
             config=row["config"],
+            entry=row["entry"],
+            line=row["line"],
         )
         for row in rows.mappings()
     ]
 
 
+def _ways_to(project: Project, *, share_anywhere: bool) -> sa.CompoundSelect[Any]:
+    """Every entry that names the project, a group above it or the instance; and its own agents, which need none."""
+    above = ancestors_of(project.namespace_id)
+    table = authorizations.c
+    whole_instance = sa.and_(table.project_id.is_(None), table.group_id.is_(None))
+    named = sa.or_(table.project_id == project.id, above.c.id.is_not(None))
+    rank = sa.case((table.project_id.is_not(None), 0), (table.group_id.is_not(None), 2), else_=3)
+    shared = (
+        sa.select(
+            table.agent_id,
+            table.id.label("authorization_id"),
+            table.config,
+            table.entry,
+            table.line,
+            rank.label("rank"),
+            sa.func.coalesce(above.c.depth, 0).label("depth"),
+        )
+        .outerjoin(above, above.c.id == table.group_id)
+        .where(table.access == "ci_access", sa.or_(named, whole_instance) if share_anywhere else named)
+    )
+    own = sa.select(
+        agents.c.id,
+        sa.literal(0),
+        sa.literal("{}"),
+        sa.literal("implicit"),
+        sa.literal(0),
+        sa.literal(1),
+        sa.literal(0),
+    ).where(agents.c.project_id == project.id)
+    return sa.union_all(shared, own)
+
+
 async def list_user_access_roles(
-    connection: AsyncConnection, *, agent_id: int, user_id: int, least_level: int, today: date
+    connection: AsyncConnection, *, agent_id: int, user_id: int, today: date
 ) -> list[RoleAt]:
-    """Through which shared projects and groups the user reaches the agent, in the order of the configuration.
+    """The user's roles in what `user_access` shares the agent with, in the order of the configuration.
 
     One statement decides on the pairs (what is shared, who is a member), so no pair is mixed up in between.
     """
     levels = levels_of(user_id, today)
     shared = sa.and_(authorizations.c.agent_id == agent_id, authorizations.c.access == "user_access")
     ways = sa.union_all(
-        sa.select(authorizations.c.id, authorizations.c.project_id, authorizations.c.group_id, levels.c.level)
+        sa.select(authorizations.c.id, levels.c.level)
         .join(levels, levels.c.id == authorizations.c.group_id)
         .where(shared),
-        sa.select(authorizations.c.id, authorizations.c.project_id, authorizations.c.group_id, levels.c.level)
+        sa.select(authorizations.c.id, levels.c.level)
         .join(projects, projects.c.id == authorizations.c.project_id)
         .join(levels, levels.c.id == projects.c.namespace_id)
         .where(shared),
-        sa.select(
-            authorizations.c.id,
-            authorizations.c.project_id,
-            authorizations.c.group_id,
-            project_members.c.access_level.label("level"),
-        )
+        sa.select(authorizations.c.id, project_members.c.access_level.label("level"))
         .join(project_members, project_members.c.project_id == authorizations.c.project_id)
         .where(shared, project_members.c.user_id == user_id, unexpired(project_members, today)),
     ).subquery()
     level = sa.func.max(ways.c.level)
-    rows = await connection.execute(
-        sa.select(ways.c.project_id, ways.c.group_id, level)
-        .group_by(ways.c.id, ways.c.project_id, ways.c.group_id)
-        .having(level >= least_level)
-        .order_by(ways.c.id)
+    roles = sa.select(ways.c.id, level.label("level")).group_by(ways.c.id).subquery()
+    at = sa.or_(
+        routes.c.project_id == authorizations.c.project_id, routes.c.namespace_id == authorizations.c.group_id
     )
-    return [
-        RoleAt(
-            entity="project" if project_id is not None else "group", id=project_id or group_id, level=found
-        )
-        for project_id, group_id, found in rows
-    ]
+    rows = await connection.execute(
+        sa.select(authorizations, roles.c.level, routes.c.path)
+        .join(roles, roles.c.id == authorizations.c.id)
+        .join(routes, at)
+        .order_by(authorizations.c.id)
+    )
+    return [_role(row) for row in rows.mappings()]
+
+
+def _role(row: RowMapping) -> RoleAt:
+    in_project = row["project_id"] is not None
+    return RoleAt(
+        entity="project" if in_project else "group",
+        id=row["project_id"] if in_project else row["group_id"],
+        level=row["level"],
+        path=row["path"],
+        entry=row["entry"],
+        line=row["line"],
+    )
+
+
+async def level_at_home(connection: AsyncConnection, *, agent_id: int, user_id: int, today: date) -> int:
+    """The user's highest role in the agent's own project; 0 for none, and for an agent that is not there."""
+    levels = levels_of(user_id, today)
+    home = sa.select(projects.c.id, projects.c.namespace_id).join(
+        agents, agents.c.project_id == projects.c.id
+    )
+    own = home.where(agents.c.id == agent_id).subquery()
+    return await highest(
+        connection,
+        [
+            sa.select(levels.c.level).join(own, own.c.namespace_id == levels.c.id),
+            sa.select(project_members.c.access_level.label("level"))
+            .join(own, own.c.id == project_members.c.project_id)
+            .where(project_members.c.user_id == user_id, unexpired(project_members, today)),
+        ],
+    )
 
 
 async def may_use_any_shared(

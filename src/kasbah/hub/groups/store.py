@@ -74,11 +74,15 @@ def unexpired(members: sa.Table, today: date) -> sa.ColumnElement[bool]:
 
 
 def ancestors_of(namespace_id: int | sa.ColumnElement[int]) -> sa.CTE:
-    """The ids of a namespace and of all above it."""
-    start = sa.select(namespaces.c.id, namespaces.c.parent_id).where(namespaces.c.id == namespace_id)
+    """The ids of a namespace and of all above it, with how far up each is."""
+    start = sa.select(namespaces.c.id, namespaces.c.parent_id, sa.literal(0).label("depth")).where(
+        namespaces.c.id == namespace_id
+    )
     chain = start.cte(recursive=True)
     return chain.union_all(
-        sa.select(namespaces.c.id, namespaces.c.parent_id).where(namespaces.c.id == chain.c.parent_id)
+        sa.select(namespaces.c.id, namespaces.c.parent_id, chain.c.depth + 1).where(
+            namespaces.c.id == chain.c.parent_id
+        )
     )
 
 

@@ -18,7 +18,7 @@ from kasbah.hub.database import Database
 from kasbah.hub.errors import DatabaseUnavailableError
 from kasbah.kit.secrets import scrub
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision this version of the program speaks; a test compares it with the scripts."""
 _LONGEST_S: Final = 600
 

@@ -6,9 +6,10 @@ from kasbah.hub.accounts import store as accounts
 from kasbah.hub.agents import store as agents
 from kasbah.hub.database import metadata
 from kasbah.hub.groups import store as groups
+from kasbah.hub.jobs import store as jobs
 from kasbah.hub.projects import store as projects
 from kasbah.hub.usage import store as usage
 
-STORES = (accounts, groups, projects, agents, usage)
+STORES = (accounts, groups, projects, agents, jobs, usage)
 
 __all__ = ["STORES", "metadata"]

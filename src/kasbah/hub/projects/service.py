@@ -14,7 +14,7 @@ from kasbah.hub.groups.model import NO_ACCESS, Namespace, Role
 from kasbah.hub.groups.service import GroupService
 from kasbah.hub.identity import User
 from kasbah.hub.projects import store
-from kasbah.hub.projects.model import NewProject, Project
+from kasbah.hub.projects.model import BRANCH_REF, NewProject, NewProtectedBranch, Project, protections_of
 
 _ROW_NOT_WRITTEN_YET = 0
 
@@ -126,6 +126,8 @@ class ProjectService:
         try:
             async with self._database.writing() as connection:
                 project = await store.insert(connection, project)
+                protected = NewProtectedBranch(name=project.default_branch)
+                await store.protect(connection, project.id, protected, now)
                 # Other writers wait for this one directory; the alternative is a project without a repository.
                 await self._repositories.create(project.id, project.default_branch)
         except IntegrityError as error:
@@ -169,9 +171,12 @@ class ProjectService:
             await store.touch(connection, project_id, self._clock())
 
     async def set_default_branch(self, project_id: int, branch: str) -> None:
-        """Follow the repository, whose first push may go to a branch of another name."""
+        """Follow the repository, whose first push may go to a branch of another name; it is protected from then on."""
         async with self._database.writing() as connection:
             await store.set_default_branch(connection, project_id, branch)
+            protected = await store.list_protected_branches(connection, project_id)
+            if not protections_of(f"{BRANCH_REF}{branch}", protected):
+                await store.protect(connection, project_id, NewProtectedBranch(name=branch), self._clock())
 
     async def delete(self, project: Project) -> None:
         """The project with everything in it; the repository goes after the row, so no row lacks one."""

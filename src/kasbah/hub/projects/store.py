@@ -14,7 +14,7 @@ from kasbah.hub.database import Id, UtcDateTime, metadata, primary_key
 from kasbah.hub.groups import store as groups_store
 from kasbah.hub.groups.store import MemberStore, insert_route, levels_of, routes, unexpired
 from kasbah.hub.identity import User
-from kasbah.hub.projects.model import Project
+from kasbah.hub.projects.model import NewProtectedBranch, Project, ProtectedBranch
 
 projects = sa.Table(
     "projects",
@@ -46,6 +46,20 @@ project_members = sa.Table(
     sa.Column("created_at", UtcDateTime(), nullable=False),
     sa.Column("expires_at", sa.Date()),
     sa.UniqueConstraint("project_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+protected_branches = sa.Table(
+    "protected_branches",
+    metadata,
+    primary_key(),
+    sa.Column("project_id", Id, sa.ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("push_access_level", sa.Integer(), nullable=False),
+    sa.Column("merge_access_level", sa.Integer(), nullable=False),
+    sa.Column("allow_force_push", sa.Boolean(), nullable=False),
+    sa.Column("created_at", UtcDateTime(), nullable=False),
+    sa.UniqueConstraint("project_id", "name"),
     sqlite_autoincrement=True,
 )
 
@@ -172,6 +186,45 @@ async def set_default_branch(connection: AsyncConnection, project_id: int, branc
     await connection.execute(
         projects.update().where(projects.c.id == project_id).values(default_branch=branch)
     )
+
+
+_PROTECTED_COLUMNS = [column for column in protected_branches.c if column.name != "created_at"]
+
+
+async def protect(
+    connection: AsyncConnection, project_id: int, new: NewProtectedBranch, now: datetime
+) -> ProtectedBranch:
+    """Raises sqlalchemy's IntegrityError when the project protects this name already."""
+    statement = protected_branches.insert().values(
+        project_id=project_id,
+        name=new.name,
+        push_access_level=int(new.push_access_level),
+        merge_access_level=int(new.merge_access_level),
+        allow_force_push=new.allow_force_push,
+        created_at=now,
+    )
+    row = (await connection.execute(statement.returning(*_PROTECTED_COLUMNS))).mappings().one()
+    return ProtectedBranch(**row)
+
+
+async def list_protected_branches(connection: AsyncConnection, project_id: int) -> list[ProtectedBranch]:
+    """All of them, in the order they were made: their number is bounded."""
+    rows = await connection.execute(
+        sa.select(*_PROTECTED_COLUMNS)
+        .where(protected_branches.c.project_id == project_id)
+        .order_by(protected_branches.c.id)
+    )
+    return [ProtectedBranch(**row) for row in rows.mappings()]
+
+
+async def unprotect(connection: AsyncConnection, project_id: int, name: str) -> bool:
+    """Whether the project protected this name."""
+    result = await connection.execute(
+        protected_branches.delete().where(
+            protected_branches.c.project_id == project_id, protected_branches.c.name == name
+        )
+    )
+    return bool(result.rowcount)
 
 
 async def delete(connection: AsyncConnection, project_id: int) -> bool:

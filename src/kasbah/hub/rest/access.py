@@ -20,6 +20,8 @@ class Access:
     """Also without a credential; a bad one is refused all the same."""
     kas: bool = False
     """Only kas, by its JWT; no token of a person opens it."""
+    job: bool = False
+    """Only a CI job, by its token; the handler looks it up."""
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -38,3 +40,4 @@ READ_USER: Final = Access(scopes=("api",), read_scopes=("read_api", "read_user")
 SELF_ROTATE: Final = Access(scopes=("api", "self_rotate"))
 ANY_TOKEN: Final = Access(any_scope=True)
 KAS: Final = Access(kas=True)
+JOB: Final = Access(job=True)

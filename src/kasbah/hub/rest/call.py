@@ -12,6 +12,7 @@ from starlette.requests import Request
 from kasbah.hub.errors import ForbiddenError, UnauthenticatedError
 from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.rest.errors import PreconditionFailedError
+from kasbah.kit.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Call:
     values: Mapping[str, object]
     """Path, body and query as they came, without credentials: pagination links repeat them."""
     authenticated: Authenticated | None
+    job_token: Secret | None = None
+    """Of a CI job, not looked up yet; on the routes of jobs alone."""
 
     @property
     def user(self) -> User | None:

@@ -83,6 +83,15 @@ class Authenticator:
         return replace(authenticated, user=user)
 
 
+def find_job_token(request: Request, values: Mapping[str, object]) -> Secret | None:
+    """The CI job token a request carries, where GitLab's clients put it."""
+    parameter = values.get("job_token")
+    if isinstance(parameter, str) and parameter:
+        return Secret(parameter)
+    header = request.headers.get("job-token")
+    return Secret(header) if header else None
+
+
 def find_credential(request: Request, values: Mapping[str, object]) -> Secret | None:
     """The token a request carries."""
     parameter = values.get("private_token")

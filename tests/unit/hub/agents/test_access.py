@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from kasbah.hub.agents import store
-from kasbah.hub.agents.model import Agent
+from kasbah.hub.agents.ci_access import JobTerms
+from kasbah.hub.agents.model import Agent, Basis
 from kasbah.hub.errors import ForbiddenError, RecordNotFoundError
 from kasbah.hub.groups.model import Role
 from kasbah.hub.identity import User
+from kasbah.hub.projects.model import Project
 from tests.doubles.hub_services import HubServices
 
 pytestmark = pytest.mark.asyncio
@@ -99,3 +101,62 @@ async def test_sharing_stops_at_the_top_level_unless_the_instance_allows_more(
     await free.access.replace_configuration(agent.id, {"ci_access": ci_access})
     async with hub.database.reading() as connection:
         assert len(await store.list_authorizations(connection, agent.id)) == rows
+
+
+def terms(project: Project, environment: str | None = None) -> JobTerms:
+    return JobTerms(project=project, ref="refs/heads/x", protected=False, environment=environment)
+
+
+async def test_jobs_hear_which_entry_lets_them_in_or_keeps_them_out(hub: HubServices):
+    owner = await hub.user("owner")
+    group = await hub.group(owner, "ops")
+    fleet, shop = await hub.project(owner, "fleet", group), await hub.project(owner, "shop", group)
+    agent = await hub.agent(owner, fleet)
+    entry = {
+        "id": "OPS/shop",
+        "environments": ["prod"],
+        "default_namespace": "shop",
+        "access_as": {"ci_job": None},
+    }
+    await hub.access.replace_configuration(
+        agent.id,
+        {"ci_access": {"projects": [{"id": "no/where"}, entry], "groups": [{"id": "ops"}]}},
+        lines={"ci_access.projects[1]": 3},
+        commit_id="c" * 40,
+    )
+    found = await hub.access.agents_of_job(terms(shop, "prod"))
+    assert found.refused == ()
+    assert [(one.agent.id, one.project_path) for one in found.allowed] == [(agent.id, "ops/fleet")]
+    configuration = {name: value for name, value in entry.items() if name != "id"}
+    assert found.allowed[0].configuration == {**configuration, "access_as": {"ci_job": {}}}
+    assert found.allowed[0].basis == Basis(
+        project_path="ops/fleet",
+        file=".gitlab/agents/prod/config.yaml",
+        entry="ci_access.projects[1]",
+        line=3,
+    )
+    # The nearest entry decides, also when a farther one would let the job in.
+    refused = await hub.access.agents_of_job(terms(shop, "staging"))
+    assert refused.allowed == ()
+    where = "ci_access.projects[1] in line 3 of .gitlab/agents/prod/config.yaml of ops/fleet"
+    [one] = refused.refused
+    assert one.reason == f"the job's environment staging matches none of prod ({where})"
+
+
+async def test_a_project_uses_its_own_agents_as_they_are(hub: HubServices):
+    owner = await hub.user("owner")
+    project = await hub.project(owner, "fleet")
+    await hub.agent(owner, project)
+    found = (await hub.access.agents_of_job(terms(project))).allowed[0]
+    assert (found.configuration, found.basis and found.basis.entry) == ({}, "implicit")
+
+
+async def test_the_version_of_the_file_is_kept_with_each_entry(hub: HubServices):
+    owner = await hub.user("owner")
+    agent = await hub.agent(owner, await hub.project(owner, "fleet"))
+    await hub.access.replace_configuration(agent.id, {"user_access": SHARED}, commit_id="c" * 40)
+    async with hub.database.reading() as connection:
+        rows = await store.list_authorizations(connection, agent.id)
+    assert [(row.entry, row.line, row.commit_id) for row in rows] == [
+        ("user_access.projects[0]", None, "c" * 40)
+    ]

@@ -12,6 +12,7 @@ from kasbah.hub.agents.model import NewAgentToken
 from kasbah.hub.agents.store import Authorization
 from kasbah.hub.errors import RefusedError
 from kasbah.hub.groups.model import Role
+from kasbah.hub.projects.model import Project
 from tests.doubles.hub_services import START, HubServices
 
 pytestmark = pytest.mark.asyncio
@@ -117,15 +118,24 @@ async def test_roles_come_from_shared_projects_and_groups_only(stored: HubServic
     await stored.join(project, mia, Role.MAINTAINER)
     await stored.join(group, mia, Role.DEVELOPER)
     rows = [
-        Authorization(access="user_access", project_id=project.id, config="{}"),
+        Authorization(
+            access="user_access",
+            project_id=project.id,
+            config="{}",
+            entry="user_access.projects[0]",
+            line=3,
+            commit_id="c",
+        ),
         Authorization(access="user_access", group_id=inner.id, config="{}"),
         Authorization(access="ci_access", project_id=other.id, config="{}"),
     ]
     async with stored.database.writing() as connection:
         await store.replace_authorizations(connection, agent.id, "{}", rows)
-        roles = await store.list_user_access_roles(
-            connection, agent_id=agent.id, user_id=mia.id, least_level=Role.DEVELOPER, today=TODAY
-        )
+        roles = await store.list_user_access_roles(connection, agent_id=agent.id, user_id=mia.id, today=TODAY)
+    assert [(role.path, role.entry, role.line) for role in roles] == [
+        ("ops/inner/fleet", "user_access.projects[0]", 3),
+        ("ops/inner", None, None),
+    ]
     assert [(role.entity, role.id, role.level) for role in roles] == [
         ("project", project.id, Role.MAINTAINER),
         ("group", inner.id, Role.DEVELOPER),
@@ -141,8 +151,87 @@ async def test_a_role_below_the_least_opens_nothing(stored: HubServices):
     asked = {"agent_id": agent.id, "user_id": mia.id, "least_level": Role.DEVELOPER, "today": TODAY}
     async with stored.database.writing() as connection:
         await store.replace_authorizations(connection, agent.id, "{}", [row])
-        assert await store.list_user_access_roles(connection, **asked) == []
         assert not await store.may_use_any_shared(connection, **asked)
+
+
+async def test_the_role_at_home_comes_from_the_project_and_from_above(stored: HubServices):
+    owner, mia, ben = await stored.user("owner"), await stored.user("mia"), await stored.user("ben")
+    group = await stored.group(owner, "ops")
+    project = await stored.project(owner, "fleet", group)
+    agent = await stored.agent(owner, project)
+    await stored.join(project, mia, Role.REPORTER)
+    await stored.join(group, ben, Role.DEVELOPER)
+    async with stored.database.reading() as connection:
+        levels = [
+            await store.level_at_home(connection, agent_id=agent.id, user_id=user.id, today=TODAY)
+            for user in (owner, mia, ben, await stored.user("eve"))
+        ]
+        nowhere = await store.level_at_home(connection, agent_id=99, user_id=owner.id, today=TODAY)
+    assert (levels, nowhere) == ([Role.OWNER, Role.REPORTER, Role.DEVELOPER, 0], 0)
+
+
+async def entry_of_each(
+    stored: HubServices, project: Project, *, share_anywhere: bool
+) -> dict[str, str | None]:
+    async with stored.database.reading() as connection:
+        found = await store.list_of_jobs(connection, project, share_anywhere=share_anywhere)
+    return {shared.agent.name: shared.entry for shared in found}
+
+
+@pytest.mark.parametrize("present", range(1, 6))
+async def test_of_several_entries_the_nearest_decides(stored: HubServices, present):
+    owner = await stored.user("owner")
+    root = await stored.group(owner, "ops")
+    inner = await stored.group(owner, "inner", root)
+    fleet, shop = await stored.project(owner, "fleet", root), await stored.project(owner, "shop", inner)
+    agent = await stored.agent(owner, fleet)
+    from_far_to_near = [
+        Authorization(access="ci_access", config="{}", entry="instance"),
+        Authorization(access="ci_access", group_id=root.id, config="{}", entry="root"),
+        Authorization(access="ci_access", group_id=inner.id, config="{}", entry="inner"),
+        Authorization(access="ci_access", project_id=shop.id, config="{}", entry="project"),
+        Authorization(access="user_access", project_id=shop.id, config="{}", entry="people"),
+    ]
+    async with stored.database.writing() as connection:
+        await store.replace_authorizations(connection, agent.id, None, from_far_to_near[:present])
+    expected = ["instance", "root", "inner", "project", "project"][present - 1]
+    assert await entry_of_each(stored, shop, share_anywhere=True) == {"prod": expected}
+
+
+async def test_a_project_reaches_its_own_agents_unless_an_entry_says_on_which_terms(stored: HubServices):
+    owner = await stored.user("owner")
+    group = await stored.group(owner, "ops")
+    fleet = await stored.project(owner, "fleet", group)
+    agent = await stored.agent(owner, fleet)
+    by_group = Authorization(access="ci_access", group_id=group.id, config="{}", entry="group")
+    by_project = Authorization(access="ci_access", project_id=fleet.id, config="{}", entry="project")
+    found = []
+    for rows in ([], [by_group], [by_group, by_project]):
+        async with stored.database.writing() as connection:
+            await store.replace_authorizations(connection, agent.id, None, rows)
+        found.append(await entry_of_each(stored, fleet, share_anywhere=False))
+    assert found == [{"prod": "implicit"}, {"prod": "implicit"}, {"prod": "project"}]
+
+
+async def test_agents_come_by_precedence_and_never_from_outside_the_top_level_namespace(stored: HubServices):
+    owner = await stored.user("owner")
+    root, other = await stored.group(owner, "ops"), await stored.group(owner, "other")
+    shop = await stored.project(owner, "shop", root)
+    home, away = await stored.project(owner, "home", root), await stored.project(owner, "away", other)
+    entries = {
+        "by-group": (home, Authorization(access="ci_access", group_id=root.id, config="{}")),
+        "own": (shop, None),
+        "by-project": (home, Authorization(access="ci_access", project_id=shop.id, config="{}")),
+        "from-away": (away, Authorization(access="ci_access", project_id=shop.id, config="{}")),
+        "not-shared": (home, None),
+    }
+    for name, (project, row) in entries.items():
+        agent = await stored.agent(owner, project, name)
+        async with stored.database.writing() as connection:
+            await store.replace_authorizations(connection, agent.id, None, [row] if row else [])
+    assert list(await entry_of_each(stored, shop, share_anywhere=False)) == ["by-project", "own", "by-group"]
+    anywhere = ["by-project", "from-away", "own", "by-group"]
+    assert list(await entry_of_each(stored, shop, share_anywhere=True)) == anywhere
 
 
 async def test_any_share_counts_for_seeing_the_agent(stored: HubServices):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from kasbah.hub.groups.model import Role
 from kasbah.hub.projects import store
-from kasbah.hub.projects.model import NewProject
+from kasbah.hub.projects.model import NewProject, NewProtectedBranch
 from tests.doubles.hub_services import START, HubServices
 
 pytestmark = pytest.mark.asyncio
@@ -105,3 +106,21 @@ async def test_activity_and_default_branch_are_written(stored: HubServices):
         found = await store.find(connection, project.id)
     assert found is not None
     assert (found.last_activity_at, found.default_branch) == (later, "trunk")
+
+
+async def test_protected_branches_are_kept_by_project_and_name(stored: HubServices):
+    mia = await stored.user("mia")
+    one, two = await stored.project(mia, "one"), await stored.project(mia, "two")
+    new = NewProtectedBranch(name="v*", push_access_level=0, merge_access_level=60, allow_force_push=True)
+    async with stored.database.writing() as connection:
+        made = await store.protect(connection, one.id, new, START)
+        found = await store.list_protected_branches(connection, one.id)
+        assert [branch.name for branch in found] == ["main", "v*"]
+        assert found[1] == made
+        assert not await store.unprotect(connection, two.id, "v*")
+        assert await store.unprotect(connection, one.id, "v*")
+        assert await store.delete(connection, two.id)
+        assert await store.list_protected_branches(connection, two.id) == []
+    with pytest.raises(IntegrityError):
+        async with stored.database.writing() as connection:
+            await store.protect(connection, one.id, NewProtectedBranch(name="main"), START)

@@ -6,7 +6,7 @@ import pytest
 
 from kasbah.hub.errors import ForbiddenError, InsufficientScopeError, NotFoundError, UnauthenticatedError
 from kasbah.hub.rest.access import API, API_OR_NOBODY
-from kasbah.hub.rest.credentials import Authenticator, bearer, find_credential
+from kasbah.hub.rest.credentials import Authenticator, bearer, find_credential, find_job_token
 from tests.doubles.git_accounts import make_user
 from tests.doubles.rest_call import AccountsInMemory, make_request
 
@@ -33,6 +33,20 @@ def accounts() -> AccountsInMemory:
 )
 async def test_the_first_place_counts(values, headers, expected):
     found = find_credential(make_request(headers=headers), values)
+    assert (found.reveal() if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "headers", "expected"),
+    [
+        ({"job_token": "p"}, {"Job-Token": "h"}, "p"),
+        ({"job_token": ""}, {"JOB-TOKEN": "h"}, "h"),
+        ({"job_token": ["p"]}, {}, None),
+        ({"private_token": "p"}, {"Private-Token": "h", "Authorization": "Bearer b", "Job-Token": ""}, None),
+    ],
+)
+async def test_a_jobs_token_has_places_of_its_own(values, headers, expected):
+    found = find_job_token(make_request(headers=headers), values)
     assert (found.reveal() if found else None) == expected
 
 
