@@ -26,7 +26,8 @@ REMEMBERED_HEAD_BYTES: Final = 4096
 _REMEMBERED_HEADS = 1024
 _REMEMBERED_NAME_BYTES = 64
 _MAX_CONTENT_LENGTH_DIGITS = 15
-_NAME = re.compile(rb"[A-Za-z0-9-]+")
+# An identity's extra keys are names of their own kind: client-go percent-encodes what no header may hold.
+_NAME = re.compile(rb"[A-Za-z0-9-]+|(?i:impersonate-extra-)[A-Za-z0-9.%_~-]+")
 _TARGET = re.compile(rb"/[!\"$-~]*")  # origin-form; visible ASCII without '#'
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _LIST_SEPARATOR = re.compile(rb"[ \t]*,[ \t]*")

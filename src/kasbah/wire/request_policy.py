@@ -49,6 +49,7 @@ _ALLOWED: Final = {
     b"range": b"Range",
 }
 _ALLOWED_IN_UPGRADES: Final = {
+    b"origin": b"Origin",  # a watch by WebSocket is refused without one; whose page may ask, kas has decided
     b"sec-websocket-extensions": b"Sec-WebSocket-Extensions",
     b"sec-websocket-key": b"Sec-WebSocket-Key",
     b"sec-websocket-version": b"Sec-WebSocket-Version",

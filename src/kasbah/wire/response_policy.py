@@ -31,8 +31,10 @@ SECURITY_HEADERS: Final = (
 _REMEMBERED_HEADS = 512
 _MAX_VALUE_BYTES = 2048
 _ALLOWED: Final = {
+    b"accept-ranges": b"Accept-Ranges",
     b"audit-id": b"Audit-Id",
     b"content-encoding": b"Content-Encoding",
+    b"content-range": b"Content-Range",
     b"date": b"Date",
     b"etag": b"Etag",
     b"last-modified": b"Last-Modified",
@@ -76,6 +78,7 @@ _REASONS: Final = {
     413: b"Request Entity Too Large",
     415: b"Unsupported Media Type",
     421: b"Misdirected Request",
+    416: b"Requested Range Not Satisfiable",
     422: b"Unprocessable Entity",
     431: b"Request Header Fields Too Large",
     429: b"Too Many Requests",

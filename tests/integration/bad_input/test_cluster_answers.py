@@ -30,7 +30,12 @@ PASSES = {
     "Retry-After",
     "Warning",
 }
-PASSES |= {"X-Kubernetes-Pf-Flowschema-Uid", "X-Kubernetes-Pf-Prioritylevel-Uid"}
+PASSES |= {
+    "Accept-Ranges",
+    "Content-Range",
+    "X-Kubernetes-Pf-Flowschema-Uid",
+    "X-Kubernetes-Pf-Prioritylevel-Uid",
+}
 OURS = {line.partition(b":")[0].decode() for line in SECURITY_HEADERS.split(b"\r\n") if line} | {
     "Via",
     "Server",

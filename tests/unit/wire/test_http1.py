@@ -193,3 +193,18 @@ def test_a_probe_bears_an_upgrade():
 )
 def test_a_host_is_a_name_or_an_address_and_perhaps_a_port(host):
     assert http1.request_head(head(host=b"Host: %b\r\n" % host)).value(b"host") == host
+
+
+def test_only_the_keys_of_an_identity_may_hold_more_than_letters_digits_and_dashes():
+    name = b"Impersonate-Extra-Example.com%2fa_b"
+    assert http1.request_head(head(b"GET / HTTP/1.1", name + b": x")).values(name.lower()) == (b"x",)
+    for other in (
+        b"X.Y",
+        b"X_Y",
+        b"X%2f",
+        b"Impersonate-User%2f",
+        b"Impersonate-Extra-a b",
+        b"Impersonate-Extra-\xe9",
+    ):
+        with pytest.raises(MalformedMessageError):
+            http1.request_head(head(b"GET / HTTP/1.1", other + b": x"))

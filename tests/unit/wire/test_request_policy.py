@@ -163,9 +163,13 @@ def test_whom_the_client_wants_to_be_is_read_and_does_not_travel():
         b"Impersonate-Uid: 7",
         b"Impersonate-Extra-Scopes: one",
         b"Impersonate-Extra-scopes: two",
+        b"Impersonate-Extra-Example.com%2fReason: why",
     )
     assert request.impersonation == AsUser(
-        username="alice", groups=("a", "b"), uid="7", extra=(("scopes", ("one", "two")),)
+        username="alice",
+        groups=("a", "b"),
+        uid="7",
+        extra=(("scopes", ("one", "two")), ("example.com/reason", ("why",))),
     )
     assert b"mpersonate" not in request.head
 
