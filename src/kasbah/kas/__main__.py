@@ -105,6 +105,7 @@ def _settings(file: ConfigurationFile, stack: ExitStack) -> KasSettings:
         agent_configuration=file_settings.agent_configuration(file),
         gitops=file_settings.gitops(agent.gitops),
         kubernetes_api=file_settings.kubernetes_api(file),
+        explain_refusals=proxy is None or proxy.explain_refusals,
         audit=file_settings.audit(file.kasbah.audit),
         access_log=file_settings.access_log(file.kasbah.access_log),
         hub_client=file_settings.hub_client(file),

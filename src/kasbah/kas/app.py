@@ -39,6 +39,7 @@ from kasbah.kas.hub_client.settings import HubClientSettings
 from kasbah.kas.internal_api.server import InternalApi
 from kasbah.kas.internal_api.settings import InternalApiSettings
 from kasbah.kas.kubernetes_api.directory import HubDirectory
+from kasbah.kas.kubernetes_api.explanation import RefusalExplainer
 from kasbah.kas.kubernetes_api.proxy import KubernetesApiProxy
 from kasbah.kas.kubernetes_api.record import Journal, NoJournal, ObservedJournal
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
@@ -91,6 +92,8 @@ class KasSettings:
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
+    explain_refusals: bool = True
+    """Below a cluster's 403, tell people who they are there and what would allow the request."""
     hub_client: HubClientSettings = field(default_factory=HubClientSettings)
     reverse_tunnel: ReverseTunnelSettings = field(default_factory=ReverseTunnelSettings)
     redis: RedisSettings | None = None
@@ -144,6 +147,7 @@ class Kas:
             prefix=settings.kubernetes_api_prefix,
             usage=usage,
             settings=settings.kubernetes_api,
+            explainer=RefusalExplainer() if settings.explain_refusals else None,
             journal=_journal(self._audit, self._access_log),
         )
         self._server.route = Router(

@@ -86,6 +86,7 @@ async def _serve(settings: UpSettings, addresses: Addresses) -> None:
         observability=_listen(addresses.observability) if addresses.observability else None,
         agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls.external),
         kubernetes_api=KubernetesApiSettings(external_origin=urls.external),
+        explain_refusals=settings.explain_refusals,
         audit=_audit(settings),
         access_log=AccessLogSettings(file=settings.access_log),
     )

@@ -48,6 +48,8 @@ class UpSettings:
     """Where the audit log lies."""
     access_log: str = ""
     """Where one line a request to a cluster goes: a path, or `-` for stdout; empty: nowhere."""
+    explain_refusals: bool = True
+    """Below a cluster's 403, tell people who they are there and what would allow the request."""
     database_url: Secret | None = None
     """PostgreSQL instead of SQLite; read from KASBAH_DATABASE_URL, because it holds a password."""
 
@@ -73,6 +75,7 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSett
     parser.add_argument("--audit", choices=("all", "writes", "off"), default="all")
     parser.add_argument("--audit-directory", type=Path)
     parser.add_argument("--access-log", default="")
+    parser.add_argument("--explain-refusals", action=argparse.BooleanOptionalAction, default=True)
     flags = parser.parse_args(arguments)
     if (flags.tls_cert is None) != (flags.tls_key is None):
         raise UserError("--tls-cert and --tls-key belong together: give both or neither")
@@ -94,6 +97,7 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSett
         audit=flags.audit,
         audit_directory=(flags.audit_directory or flags.data / "audit").absolute(),
         access_log=flags.access_log,
+        explain_refusals=flags.explain_refusals,
         database_url=Secret(database_url) if database_url else None,
     )
 

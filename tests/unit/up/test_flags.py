@@ -50,6 +50,11 @@ def test_the_database_s_url_is_taken_out_of_the_environment_and_not_printed():
     assert "hunter2" not in repr(settings)
 
 
+def test_refusals_are_explained_unless_told_otherwise():
+    assert parse([], {}).explain_refusals
+    assert not parse(["--no-explain-refusals"], {}).explain_refusals
+
+
 def test_a_kas_elsewhere_is_named_with_its_secret():
     settings = parse(["--kas-api", "grpc://kas:8153", "--kas-api-secret-file", "/s"], {})
     assert (str(settings.kas_api), settings.kas_api_secret_file) == ("grpc://kas:8153", Path("/s"))

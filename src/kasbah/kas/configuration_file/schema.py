@@ -161,6 +161,8 @@ class KubernetesApiSection(Section, frozen=True, kw_only=True):
     """How long a yes about who may use an agent is remembered, never longer than 5 s."""
     allowed_agent_cache_error_ttl: Duration = Duration(10)
     """How long a no is remembered, never longer than 2 s."""
+    explain_refusals: bool = True
+    """Not GitLab's: below a cluster's 403, tell people who they are there and what would allow the request."""
     websocket_token_secret_file: Annotated[str, WITHOUT_EFFECT] = ""
     """There are no browser tokens for WebSockets."""
     extra_allowed_response_headers: Annotated[tuple[str, ...], WITHOUT_EFFECT] = ()
