@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--write-docs] [memory] [single] [small] [many] [bulk]`; exit 1 when a goal is missed.
+"""`python -m bench [--quick] [--write-docs] [name…]`; exit 1 when a goal is missed.
 
 Another proxy in front of the same upstream is measured beside ours when it is named: somebody has started it and has
 pointed it at the upstream's port.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import memory, stack, throughput
+from bench import authorization, keystrokes, memory, recovery, stack, throughput, watches
 from bench.errors import BenchError
 from bench.results import Report
 from bench.route import Route
@@ -26,6 +26,8 @@ CASES = {
     "many": throughput.MANY,
     "bulk": throughput.BULK,
 }
+PARTS = {"watches": watches.measure, "keystrokes": keystrokes.measure, "recovery": recovery.measure}
+NAMES = ["memory", *CASES, *PARTS, "authorization"]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "performance.md"
 
 
@@ -38,8 +40,8 @@ def main() -> int:
         "name",
         nargs="*",
         metavar="name",
-        choices=[[], "memory", *CASES],
-        help="memory, single, small, many, bulk; all, if none is named",
+        choices=[[], *NAMES],
+        help=f"{', '.join(NAMES)}; all, if none is named",
     )
     parser.add_argument(
         "--upstream-port", type=int, metavar="PORT", help="where the API server's stand-in listens"
@@ -73,7 +75,7 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace, peer: Route | None) -> list[Report]:
-    names, quick = options.name or ["memory", *CASES], options.quick
+    names, quick = options.name or NAMES, options.quick
     beside = {"upstream_port": options.upstream_port, "peer": peer}
     reports: list[Report] = []
     if "memory" in names:  # first: a peer is not started anew, and is idle only once
@@ -83,6 +85,11 @@ def _measure(options: argparse.Namespace, peer: Route | None) -> list[Report]:
         with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
             rounds, seconds = (3, 2) if quick else (5, 5)
             reports += throughput.measure(processes, cases, rounds=rounds, seconds=seconds, **beside)
+    for part in (PARTS[name] for name in names if name in PARTS):
+        with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
+            reports += part(processes, quick=quick)
+    if "authorization" in names:
+        reports += authorization.measure(quick=quick)
     return reports
 
 

@@ -10,6 +10,7 @@ from bench.stack import GRPC, NATIVE
 from bench.wrk import Round
 
 NGINX = "nginx, one hop"
+DIRECT = "nginx, direct"
 P99_AT_MOST = 3.0
 """As a multiple of nginx's."""
 
@@ -23,6 +24,8 @@ class Bounds:
 
     share_of_nginx: float | None
     """The native tunnel's rate."""
+    added_p50_ms: float | None = None
+    """How much later the native tunnel's answer may be than without us."""
     times_the_peer: float
     """The native tunnel's rate; over gRPC we owe the peer's own."""
     cpu_of_the_peer: float | None
@@ -63,6 +66,8 @@ def of(taken: Rounds, bounds: Bounds, *, peer: str | None = None) -> list[Goal]:
         ),
         Goal(what="failed requests", value=Spread.of([_errors(taken)]), bound=0),
     ]
+    if bounds.added_p50_ms is not None:
+        goals.append(_added(taken, bounds.added_p50_ms))
     return goals if peer is None else goals + _beside(peer, taken, bounds)
 
 
@@ -84,6 +89,12 @@ def _beside(peer: str, taken: Rounds, bounds: Bounds) -> list[Goal]:
             ),
         ]
     return goals
+
+
+def _added(taken: Rounds, bound: float) -> Goal:
+    pairs = zip(taken[NATIVE], taken[DIRECT], strict=True)
+    added = [ours.p50_ms - direct.p50_ms for ours, direct in pairs]
+    return Goal(what="native: p50 added to direct", value=Spread.of(added), bound=bound, unit="ms")
 
 
 def _ratio(taken: Rounds, route: str, other: str, figure: Callable[[Round], float]) -> Spread:

@@ -17,7 +17,7 @@ from bench.errors import BenchError
 _CONFIGURATION = """
 user_access:
   access_as:
-    agent: {{}}
+    user: {{}}
   projects:
     - id: {project}
 """

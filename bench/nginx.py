@@ -45,7 +45,16 @@ _STATIC = """
   server {{
     listen 127.0.0.1:{port};
     root {directory}/files;
+    {more}
   }}
+"""
+_ECHO = """
+    location ~ /exec$ {{
+      proxy_pass http://127.0.0.1:{echo};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "Upgrade";
+      proxy_set_header Upgrade $http_upgrade;
+    }}
 """
 _PROXY = """
   upstream api {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
@@ -80,15 +89,16 @@ class Nginx:
         return f"http://127.0.0.1:{self.port}{path}"
 
 
-def start_upstream(processes: Processes, port: int | None = None) -> Nginx:
-    """The API server's stand-in, at this port or a free one."""
+def start_upstream(processes: Processes, port: int | None = None, *, echo: int | None = None) -> Nginx:
+    """The API server's stand-in, at this port or a free one; an exec goes on to the port `echo`."""
     directory = processes.directory / "upstream"
     for path, size in _BODIES.items():
         file = directory / "files" / path.strip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(pod_list(size))
     at = port or ports.free(1)[0]
-    return Nginx(processes, "upstream", at, _STATIC.format(port=at, directory=directory))
+    more = _ECHO.format(echo=echo) if echo else ""
+    return Nginx(processes, "upstream", at, _STATIC.format(port=at, directory=directory, more=more))
 
 
 def start_proxy(processes: Processes, upstream: Nginx) -> Nginx:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from bench import hub
 from bench.errors import BenchError
 from bench.processes import answers
 from bench.route import Route
+from kasbah.kit.local_ca import ensure_local_ca
 from sandbox import ports
 from sandbox.processes import Processes
 
@@ -27,7 +31,7 @@ _PREFIX = "/-/kubernetes-agent"
 _KUBECONFIG = """
 apiVersion: v1
 kind: Config
-clusters: [{{name: bench, cluster: {{server: "{server}"}}}}]
+clusters: [{{name: bench, cluster: {{server: "{server}"{authority}}}}}]
 users: [{{name: bench, user: {{}}}}]
 contexts: [{{name: bench, context: {{cluster: bench, user: bench}}}}]
 current-context: bench
@@ -35,9 +39,20 @@ current-context: bench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServer:
+    """What agentk finds at the end of its way."""
+
+    url: str
+    authority: Path | None = None
+    """Who signed its certificate, with https."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """The running programs: each route's first process is a kas, its second an agentk."""
 
+    api_server: str
+    """The same upstream without us, and without TLS."""
     native: Route
     """hub and kas are one process."""
     grpc: Route
@@ -48,7 +63,58 @@ class Stack:
         return [self.native, self.grpc]
 
 
-def start(processes: Processes, api_server: str) -> Stack:
+@dataclass(slots=True, kw_only=True)
+class LoneKas:
+    """A kas of its own with an agentk on the native tunnel; either can be started again."""
+
+    processes: Processes
+    route: Route
+    kas: Sequence[str | Path]
+    agent: Sequence[str | Path]
+    name: str = "lone-kas"
+    agent_name: str = "lone-agentk"
+
+    def start_kas(self) -> float:
+        """When it was started."""
+        began = time.monotonic()
+        self.route.pids[0] = _start(self.processes, self.name, self.kas)
+        return began
+
+    def restart_kas(self) -> float:
+        """Kill it; when it was started again."""
+        self.processes.stop(self.name, signal.SIGKILL)
+        return self.start_kas()
+
+    def restart_agent(self) -> float:
+        """Stop it; when it was started again."""
+        self.processes.stop(self.agent_name, signal.SIGTERM)
+        began = time.monotonic()
+        self.route.pids[1] = _start(self.processes, self.agent_name, self.agent)
+        return began
+
+
+def start_stand_in(processes: Processes, port: int | None = None) -> tuple[str, ApiServer]:
+    """The API server that watches and echoes; where it is without TLS, and with."""
+    plain, secure = port or ports.free(1)[0], ports.free(1)[0]
+    files = ensure_local_ca(processes.directory / "authority", ["127.0.0.1"])
+    words: list[str | Path] = [sys.executable, "-m", "bench.api_server", str(plain), str(secure)]
+    words += [files.certificate, files.key]
+    processes.start("stand-in", words, environment={"PYTHONPATH": ROOT})
+    processes.wait_until(
+        lambda: answers(plain) and answers(secure), "API server", timeout_s=10, expecting=["stand-in"]
+    )
+    return f"http://127.0.0.1:{plain}", ApiServer(
+        url=f"https://127.0.0.1:{secure}", authority=files.ca_certificate
+    )
+
+
+def start_before_stand_in(processes: Processes, port: int | None = None) -> Stack:
+    """Everything in front of the API server that watches and echoes; agentk speaks TLS to it."""
+    plain, secure = start_stand_in(processes, port)
+    return start(processes, secure, direct=plain)
+
+
+def start(processes: Processes, api_server: ApiServer, *, direct: str) -> Stack:
     """Start everything in front of this API server and wait until requests pass on both ways."""
     http, https, grpc, agents, proxy = ports.free(5)
     data = processes.directory / "kasbah"
@@ -59,9 +125,12 @@ def start(processes: Processes, api_server: str) -> Stack:
         one, other = hub.register(base, token, processes.directory / "checkout", ["native", "grpc"])
     except BenchError as error:
         raise BenchError(f"{error}\nthe last words of kasbah:\n{processes.last_words('kasbah')}") from error
-    kas_pid = _start_kas(processes, base, data / "kas-secret", agents=agents, proxy=proxy)
+    words = _kas(processes, "kas", base, data / "kas-secret", agents=agents, proxy=proxy)
+    kas_pid = _start(processes, "kas", words)
+    processes.wait_until(lambda: answers(agents), "kas", timeout_s=30, expecting=["kas"])
     native_address = f"ws://127.0.0.1:{http}{_PREFIX}/"
     stack = Stack(
+        api_server=direct,
         native=Route(
             name=NATIVE,
             base=f"{base}{_PREFIX}/k8s-proxy",
@@ -85,7 +154,7 @@ def start(processes: Processes, api_server: str) -> Stack:
 
 def _start_up(processes: Processes, data: Path, addresses: dict[str, int]) -> int:
     words = [word for flag, port in addresses.items() for word in (f"--{flag}", f"127.0.0.1:{port}")]
-    pid = processes.start("kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *words])
+    pid = _start(processes, "kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *words])
     processes.wait_until(
         lambda: (data / "root-token").exists() and answers(addresses["http"]),
         "kasbah up",
@@ -95,30 +164,62 @@ def _start_up(processes: Processes, data: Path, addresses: dict[str, int]) -> in
     return pid
 
 
-def _start_kas(processes: Processes, hub_url: str, secret: Path, *, agents: int, proxy: int) -> int:
+def start_lone_kas(processes: Processes, stack: Stack) -> LoneKas:
+    """A third way beside the two: a kas of its own, and the gRPC way's agent on a native tunnel to it."""
+    agents, proxy = ports.free(2)
+    base = stack.native.base.removesuffix(f"{_PREFIX}/k8s-proxy")
+    kas = _kas(
+        processes, "lone-kas", base, processes.directory / "kasbah" / "kas-secret", agents=agents, proxy=proxy
+    )
+    agent: list[str | Path] = [_PROGRAMS / "agentk", f"--kas-address=ws://127.0.0.1:{agents}"]
+    agent += [f"--token-file={processes.directory / 'agentk-grpc-token'}"]
+    agent += [f"--kubeconfig={processes.directory / 'kubeconfig'}"]
+    route = Route(
+        name="kas of its own", base=f"http://127.0.0.1:{proxy}", pids=[0, 0], headers=stack.grpc.headers
+    )
+    lone = LoneKas(processes=processes, route=route, kas=kas, agent=agent)
+    processes.stop("agentk-grpc")  # it is the same agent
+    lone.start_kas()
+    route.pids[1] = _start(processes, lone.agent_name, agent)
+    return lone
+
+
+def _kas(
+    processes: Processes, name: str, hub_url: str, secret: Path, *, agents: int, proxy: int
+) -> list[str | Path]:
+    """The command of a kas of its own, its configuration written."""
     configuration = {
         "gitlab": {"address": hub_url, "authentication_secret_file": str(secret)},
         "agent": {
-            "listen": {"address": f"127.0.0.1:{agents}"},
-            "kubernetes_api": {"listen": {"address": f"127.0.0.1:{proxy}"}},
+            # No load balancer has to notice before kas stops.
+            "listen": {"address": f"127.0.0.1:{agents}", "listen_grace_period": "0.001s"},
+            "kubernetes_api": {"listen": {"address": f"127.0.0.1:{proxy}", "listen_grace_period": "0.001s"}},
         },
         "observability": {"listen": {"address": f"127.0.0.1:{ports.free(1)[0]}"}},
     }
-    file = processes.directory / "kas.yaml"
+    file = processes.directory / f"{name}.yaml"
     file.write_text(json.dumps(configuration))
-    pid = processes.start("kas", [_PROGRAMS / "kas", f"--configuration-file={file}"])
-    processes.wait_until(lambda: answers(agents), "kas", timeout_s=30, expecting=["kas"])
-    return pid
+    return [_PROGRAMS / "kas", f"--configuration-file={file}"]
 
 
-def _start_agent(processes: Processes, name: str, address: str, token: str, api_server: str) -> int:
+def _start_agent(processes: Processes, name: str, address: str, token: str, api_server: ApiServer) -> int:
     token_file = processes.directory / f"{name}-token"
     token_file.write_text(token)
     token_file.chmod(0o600)
     kubeconfig = processes.directory / "kubeconfig"
-    kubeconfig.write_text(_KUBECONFIG.format(server=api_server))
+    authority = f', certificate-authority: "{api_server.authority}"' if api_server.authority else ""
+    kubeconfig.write_text(_KUBECONFIG.format(server=api_server.url, authority=authority))
     options = [f"--kas-address={address}", f"--token-file={token_file}", f"--kubeconfig={kubeconfig}"]
-    return processes.start(name, [_PROGRAMS / "agentk", *options])
+    return _start(processes, name, [_PROGRAMS / "agentk", *options])
+
+
+def _start(processes: Processes, name: str, words: Sequence[str | Path]) -> int:
+    """Start a program of ours as it is once installed: with its bytecode kept from one start to the next."""
+    bytecode = {
+        "PYTHONPYCACHEPREFIX": str(processes.directory / "bytecode"),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    return processes.start(name, words, environment=bytecode)
 
 
 def describe() -> str:

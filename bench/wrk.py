@@ -34,17 +34,29 @@ def run(
     url: str, *, connections: int, seconds: int, pids: list[int], headers: Mapping[str, str] | None = None
 ) -> Round:
     """Load the address and watch what the processes use meanwhile."""
-    if not shutil.which("wrk"):
-        raise BenchError("wrk is not installed: tools/install-system-packages bench")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
-    for name, value in (headers or {}).items():
-        command += ["-H", f"{name}: {value}"]
+    words = command(url, connections=connections, seconds=seconds, headers=headers)
     before = cpu_seconds(pids)
-    finished = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    finished = subprocess.run(words, capture_output=True, text=True, check=False)
     used = cpu_seconds(pids) - before
     if finished.returncode:
         raise BenchError(f"wrk could not load {url}: {finished.stderr.strip() or finished.stdout.strip()}")
     return parse(finished.stdout, used)
+
+
+def command(
+    url: str, *, connections: int, seconds: int, headers: Mapping[str, str] | None = None
+) -> list[str]:
+    """What is run.
+
+    Raises:
+        BenchError: it cannot be.
+    """
+    if not shutil.which("wrk"):
+        raise BenchError("wrk is not installed: tools/install-system-packages bench")
+    words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
+    for name, value in (headers or {}).items():
+        words += ["-H", f"{name}: {value}"]
+    return [*words, url]
 
 
 def parse(text: str, cpu_s: float) -> Round:

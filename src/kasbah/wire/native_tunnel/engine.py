@@ -49,10 +49,10 @@ from kasbah.wire.native_tunnel.tunnel_stream import (
 )
 from kasbah.wire.stream import ResetCode, StreamClass, StreamHandler, StreamKind
 
-PING_AFTER_S: Final = 10.0
+PING_AFTER_S: Final = 6.0
 """Silence after which the peer is asked whether it is still there."""
-PING_TIMEOUT_S: Final = 10.0
-"""How long it may take to answer: a frozen peer is given up after twenty seconds at most."""
+PING_TIMEOUT_S: Final = 6.0
+"""How long it may take to answer: a frozen peer is given up after fourteen seconds at most."""
 LATE_FRAMES_PER_MINUTE: Final = 100_000
 """DATA for streams we have reset is normal while it is in flight; more than this is an attack."""
 AGENT_OPENS_PER_MINUTE: Final = 600
