@@ -137,7 +137,7 @@ class AllowedAgentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def _refusal(self, agent_id: int) -> AgentNotAllowedError:
         error = AgentNotAllowedError(f"job {self.job.id} may not use agent {agent_id}")
         reasons = [refused.reason for refused in self.refused_agents if refused.id == agent_id]
-        error.reason = answers.shown(reasons[0]) if reasons else ""
+        error.reason = answers.shown(reasons[0], answers.MAX_REASON) if reasons else ""
         return error
 
 

@@ -28,6 +28,8 @@ from kasbah.kas.hub_client.records import (
 
 T = TypeVar("T")
 _MAX_SHOWN = 256
+MAX_REASON: Final = 1024
+"""A refusal may name several entries of the configuration."""
 NOTHING: Final = msgspec.Raw(b"null")
 """Stands for what the Git side does not say."""
 
@@ -172,7 +174,7 @@ def message_of(body: bytes) -> str:
 def reason_of(body: bytes) -> str:
     """The `reason` of a refusal, ours alone and fit to be shown; empty when there is none."""
     try:
-        return shown(msgspec.json.decode(body, type=_Reason).reason)
+        return shown(msgspec.json.decode(body, type=_Reason).reason, MAX_REASON)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
@@ -185,9 +187,9 @@ def basis_of(raw: msgspec.Raw) -> Basis | None:
         return None
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = _MAX_SHOWN) -> str:
     """As much of the Git side's words as fits a line."""
-    return "".join(character for character in text[:_MAX_SHOWN] if character.isprintable())
+    return "".join(character for character in text[:most] if character.isprintable())
 
 
 def _roles(answers: tuple[_RolesAt, ...]) -> tuple[RolesAt, ...]:

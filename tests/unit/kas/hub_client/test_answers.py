@@ -20,3 +20,17 @@ from kasbah.kas.hub_client import answers
 )
 def test_a_message_is_one_short_line(body: bytes, shown: str):
     assert answers.message_of(body) == shown
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"message":"403 Forbidden"}', ""),
+        (b'{"reason":"a\\nb"}', "ab"),
+        (b'{"reason":7}', ""),
+        (b"[]", ""),
+        (b'{"reason":"' + b"x" * 2000 + b'"}', "x" * 1024),
+    ],
+)
+def test_a_reason_is_one_line(body: bytes, shown: str):
+    assert answers.reason_of(body) == shown

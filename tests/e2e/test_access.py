@@ -1,0 +1,141 @@
+"""How soon a leave that was taken back is gone: for new requests, and for an exec and a watch that run."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.kubectl import read_line, run_pod, running
+from tests.e2e.world import AGENT_CONFIGURATION, World, wait_for
+
+pytestmark = pytest.mark.cluster
+
+NEW_REQUESTS_S = 5
+STREAMS_S = 10
+DEVELOPER = 30
+SHARED = """
+user_access:
+  access_as: {agent: {}}
+  projects: [{id: ops/fleet}, {id: ops/shop}]
+ci_access:
+  projects: [{id: ops/shop}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Somebody's leave to use the agent, and how it is taken back."""
+
+    bearer: str
+    take_back: Callable[[], object]
+
+
+class Office:
+    """People and jobs of another project, which the agent is shared with."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        group: Any = world.rest("GET", "/groups/ops")
+        world.rest("POST", "/projects", {"name": "shop", "namespace_id": group["id"]}, expect=201)
+        self.pod = run_pod(world)
+
+    def token_revoked(self) -> Leave:
+        user_id = self._member("rea")
+        token_id, bearer = self._token(user_id)
+        return Leave(bearer, lambda: self._gone(f"/personal_access_tokens/{token_id}"))
+
+    def membership_removed(self) -> Leave:
+        user_id = self._member("mel")
+        _, bearer = self._token(user_id)
+        return Leave(bearer, lambda: self._gone(f"/projects/ops%2Fshop/members/{user_id}"))
+
+    def sharing_rule_removed(self) -> Leave:
+        _, bearer = self._token(self._member("sho"))
+        return Leave(bearer, lambda: self.world.push_configuration(AGENT_CONFIGURATION))
+
+    def job_finished(self) -> Leave:
+        job_id, bearer = self._job()
+        return Leave(bearer, lambda: self._gone(f"/projects/ops%2Fshop/job_tokens/{job_id}"))
+
+    def sharing_rule_for_jobs_removed(self) -> Leave:
+        _, bearer = self._job()
+        return Leave(bearer, lambda: self.world.push_configuration(AGENT_CONFIGURATION))
+
+    def _job(self) -> tuple[int, str]:
+        made: Any = self.world.rest(
+            "POST", "/projects/ops%2Fshop/job_tokens", {"ref": "refs/heads/main"}, expect=201
+        )
+        return made["id"], f"ci:{self.world.agent_id}:{made['token']}"
+
+    def _member(self, name: str) -> int:
+        fields: dict[str, object] = {"name": name, "username": name, "email": f"{name}@example.com"}
+        made: Any = self.world.rest("POST", "/users", fields, expect=201)
+        member: dict[str, object] = {"user_id": made["id"], "access_level": DEVELOPER}
+        self.world.rest("POST", "/projects/ops%2Fshop/members", member, expect=201)
+        return int(made["id"])
+
+    def _token(self, user_id: int) -> tuple[int, str]:
+        wanted: dict[str, object] = {"name": "k", "scopes": ["k8s_proxy"]}
+        made: Any = self.world.rest("POST", f"/users/{user_id}/personal_access_tokens", wanted, expect=201)
+        return made["id"], f"pat:{self.world.agent_id}:{made['token']}"
+
+    def _gone(self, path: str) -> None:
+        self.world.rest("DELETE", path, expect=204)
+
+    def status(self, bearer: str) -> int:
+        """Of a new request."""
+        with self.world.client() as client:
+            headers = {"Authorization": f"Bearer {bearer}"}
+            return client.get(f"{self.world.proxy}/version", headers=headers).status_code
+
+
+@pytest.fixture(scope="module")
+def office(fresh_world: World) -> Office:
+    return Office(fresh_world)
+
+
+LEAVES = [
+    Office.token_revoked,
+    Office.membership_removed,
+    Office.sharing_rule_removed,
+    Office.job_finished,
+    Office.sharing_rule_for_jobs_removed,
+]
+
+
+@pytest.mark.parametrize("leave_of", LEAVES, ids=[leave.__name__ for leave in LEAVES])
+def test_a_leave_that_is_taken_back_is_gone_in_seconds(office: Office, leave_of: Callable[[Office], Leave]):
+    office.world.push_configuration(SHARED)
+    leave = leave_of(office)
+    wait_for(lambda: office.status(leave.bearer) == 200, told=office.world.up.tail)
+    token = ["--token", leave.bearer]
+    with (
+        running(office.world, *token, "exec", "-i", office.pod, "--", "cat") as shell,
+        running(office.world, *token, "get", "namespaces", "-w", "-o", "name") as watch,
+    ):
+        assert shell.stdin is not None
+        shell.stdin.write(b"still here\n")
+        shell.stdin.flush()
+        assert read_line(shell) == "still here\n"
+        assert read_line(watch).startswith("namespace/")
+        leave.take_back()
+        began = time.monotonic()
+        refused_s = wait_for(lambda: office.status(leave.bearer) in {401, 403}, STREAMS_S)
+        exec_s, watch_s = ended_after(shell, began), ended_after(watch, began)
+    print(  # noqa: T201 - shown by pytest -s, and when the test fails
+        f"{leave_of.__name__}: new requests refused after {refused_s:.1f} s, "
+        f"exec cut after {exec_s:.1f} s, watch after {watch_s:.1f} s"
+    )
+    assert refused_s <= NEW_REQUESTS_S
+    assert max(exec_s, watch_s) <= STREAMS_S
+
+
+def ended_after(process: subprocess.Popen[bytes], began: float) -> float:
+    """When it ended, in seconds."""
+    process.wait(STREAMS_S * 2)
+    return time.monotonic() - began
