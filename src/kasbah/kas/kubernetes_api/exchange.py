@@ -20,6 +20,7 @@ from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.owner import ExchangeOwner
 from kasbah.kas.kubernetes_api.record import JournalUnavailableError, Outcome, RequestRecord
 from kasbah.kas.kubernetes_api.refusals import MAX_REFUSAL_BYTES
+from kasbah.kas.kubernetes_api.tap import Tap
 from kasbah.wire import response_policy
 from kasbah.wire.http1 import RequestHead
 from kasbah.wire.kubernetes_api import stamped
@@ -54,6 +55,7 @@ class ProxyExchange:
         "_retried",
         "_stream",
         "_switched",
+        "_tap",
         "_waiting",
         "open_ended",
     )
@@ -74,6 +76,7 @@ class ProxyExchange:
         self._refusal: Refusal | None = None
         self._answered = False
         self._switched = False
+        self._tap: Tap | None = None
         self._retried = False
         self._leased = False
         self._over = False
@@ -104,6 +107,8 @@ class ProxyExchange:
             self._fail(errors.body_too_large(self._owner.settings.max_body_bytes))
         elif not stream.send(data):
             self._client.pause_body()
+        if self._tap is not None:
+            self._tap.from_client(data)
 
     def body_ended(self) -> None:
         if self._stream is not None:
@@ -184,6 +189,8 @@ class ProxyExchange:
                 self._stream.consumed(len(data))
             else:
                 self._owed += len(data)
+            if self._tap is not None:
+                self._tap.from_cluster(data)
 
     def ended(self) -> None:
         if self._over:
@@ -358,6 +365,7 @@ class ProxyExchange:
             self._switched = True
             BY_CLUSTER[1].inc()
             client.switch_protocols(answer)
+            self._tap = self._owner.recorder.tap(self._record, answer)
             return
         BY_CLUSTER[answer.status // 100].inc()
         client.set_deadline(NO_SUCH_DEADLINE)
@@ -437,5 +445,7 @@ class ProxyExchange:
             self._owner.underway.leave(granted, open_ended=self.open_ended)
             if self._leased:
                 self._owner.leases.release(granted, self)
+        if self._tap is not None:
+            self._tap.ended()
         self._record.outcome = outcome
         self._owner.journal.ended(self._record)

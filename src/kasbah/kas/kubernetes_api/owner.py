@@ -16,6 +16,7 @@ from kasbah.kas.kubernetes_api.limits import Underway
 from kasbah.kas.kubernetes_api.record import Journal
 from kasbah.kas.kubernetes_api.refusals import Explainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.kubernetes_api.tap import SessionRecorder
 from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire.request_policy import ProxyRequest
 from kasbah.wire.stream import Stream, StreamClass, StreamHandler
@@ -63,6 +64,7 @@ class ExchangeOwner(Protocol):
 
     journal: Journal
     explainer: Explainer
+    recorder: SessionRecorder
     usage: Usage
     seeking: set[Waiter]
     """Those who have no stream yet, because something must be waited for."""

@@ -26,6 +26,7 @@ from kasbah.kas.kubernetes_api.owner import Tunnels, Usage
 from kasbah.kas.kubernetes_api.record import Journal, NoJournal
 from kasbah.kas.kubernetes_api.refusals import Explainer, NoExplainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.kubernetes_api.tap import NoRecorder, SessionRecorder
 from kasbah.kas.kubernetes_api.watches import WatchOpener
 from kasbah.kas.reverse_tunnel.registry import Waiter
 from kasbah.wire import request_policy, response_policy
@@ -53,6 +54,7 @@ class KubernetesApiProxy:
         settings: KubernetesApiSettings | None = None,
         journal: Journal | None = None,
         explainer: Explainer | None = None,
+        recorder: SessionRecorder | None = None,
     ) -> None:
         """`prefix` ends with a slash; `clock` is the server's; `usage` counts."""
         self.settings = settings or KubernetesApiSettings()
@@ -63,6 +65,7 @@ class KubernetesApiProxy:
         self.watches = WatchOpener(tunnels, self.settings, clock)
         self.journal: Journal = journal or NoJournal()
         self.explainer: Explainer = explainer or NoExplainer()
+        self.recorder: SessionRecorder = recorder or NoRecorder()
         self.usage = usage
         self.seeking: set[Waiter] = set()
         self._prefix = prefix

@@ -15,6 +15,7 @@ from kasbah.kas.kubernetes_api.limits import Underway
 from kasbah.kas.kubernetes_api.record import Journal, JournalUnavailableError, NoJournal, RequestRecord
 from kasbah.kas.kubernetes_api.refusals import MAX_REFUSAL_BYTES, NoExplainer
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.kubernetes_api.tap import NoRecorder, Tap
 from kasbah.kas.kubernetes_api.watches import WatchOpener
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.wire import http1, request_policy
@@ -68,6 +69,7 @@ class Scene:
         prepare: Callable[[LoopbackAgent], None] = lambda _agent: None,
         journal: Journal | None = None,
         explainer: NoExplainer | None = None,
+        recorder: NoRecorder | None = None,
         **settings: float,
     ) -> None:
         self.settings = KubernetesApiSettings(**settings)
@@ -78,6 +80,7 @@ class Scene:
         self.watches = WatchOpener(self.tunnels, self.settings, CoarseClock(0.0, 0.0))
         self.journal = journal or NoJournal()
         self.explainer = explainer or NoExplainer()
+        self.recorder = recorder or NoRecorder()
         self.usage = UsageCounters()
         self.seeking: set[ProxyExchange] = set()
         self.spawned: list[Coroutine[object, object, None]] = []
@@ -495,6 +498,48 @@ def test_so_does_a_switch_and_what_comes_behind_it():
     journal.holder.record_durable()
     assert it.client.switched
     assert it.client.body == b"hello"
+
+
+class Recorder(NoRecorder):
+    """Hears everything, and is its own tap."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def tap(self, record: RequestRecord, head: bytes) -> Tap | None:
+        self.heard.append(head.partition(b"\r\n")[0])
+        return self
+
+    def from_client(self, data: bytes) -> None:
+        self.heard.append(("client", data))
+
+    def from_cluster(self, data: bytes) -> None:
+        self.heard.append(("cluster", data))
+
+    def ended(self) -> None:
+        self.heard.append("ended")
+
+
+def test_a_recorder_hears_what_passed_through_an_upgraded_connection():
+    recorder = Recorder()
+    it = Scene(EXEC, *SPDY, recorder=recorder)
+    it.stream.say_head(b"HTTP/1.1 101 Switching\r\nUpgrade: SPDY/3.1\r\n\r\n")
+    it.exchange.body_received(b"hi")
+    it.stream.say(b"hello")
+    it.exchange.client_gone()
+    assert recorder.heard == [
+        b"HTTP/1.1 101 Switching Protocols",
+        ("client", b"hi"),
+        ("cluster", b"hello"),
+        "ended",
+    ]
+
+
+def test_a_recorder_hears_nothing_of_other_answers():
+    recorder = Recorder()
+    it = Scene(EXEC, *SPDY, recorder=recorder)
+    it.stream.answer(b"no")
+    assert recorder.heard == []
 
 
 def test_a_client_that_leaves_while_the_record_is_written_gets_nothing():
