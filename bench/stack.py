@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import kasbah
 from bench import hub
 from bench.errors import BenchError
 from bench.processes import answers
@@ -77,7 +79,7 @@ class LoneKas:
     def start_kas(self) -> float:
         """When it was started."""
         began = time.monotonic()
-        self.route.pids[0] = _start(self.processes, self.name, self.kas)
+        self.route.pids[0] = self.processes.start(self.name, self.kas)
         return began
 
     def restart_kas(self) -> float:
@@ -89,7 +91,7 @@ class LoneKas:
         """Stop it; when it was started again."""
         self.processes.stop(self.agent_name, signal.SIGTERM)
         began = time.monotonic()
-        self.route.pids[1] = _start(self.processes, self.agent_name, self.agent)
+        self.route.pids[1] = self.processes.start(self.agent_name, self.agent)
         return began
 
 
@@ -116,6 +118,7 @@ def start_before_stand_in(processes: Processes, port: int | None = None) -> Stac
 
 def start(processes: Processes, api_server: ApiServer, *, direct: str) -> Stack:
     """Start everything in front of this API server and wait until requests pass on both ways."""
+    _compile()
     http, https, grpc, agents, proxy = ports.free(5)
     data = processes.directory / "kasbah"
     up_pid = _start_up(processes, data, {"http": http, "https": https, "grpc": grpc})
@@ -126,7 +129,7 @@ def start(processes: Processes, api_server: ApiServer, *, direct: str) -> Stack:
     except BenchError as error:
         raise BenchError(f"{error}\nthe last words of kasbah:\n{processes.last_words('kasbah')}") from error
     words = _kas(processes, "kas", base, data / "kas-secret", agents=agents, proxy=proxy)
-    kas_pid = _start(processes, "kas", words)
+    kas_pid = processes.start("kas", words)
     processes.wait_until(lambda: answers(agents), "kas", timeout_s=30, expecting=["kas"])
     native_address = f"ws://127.0.0.1:{http}{_PREFIX}/"
     stack = Stack(
@@ -154,7 +157,7 @@ def start(processes: Processes, api_server: ApiServer, *, direct: str) -> Stack:
 
 def _start_up(processes: Processes, data: Path, addresses: dict[str, int]) -> int:
     words = [word for flag, port in addresses.items() for word in (f"--{flag}", f"127.0.0.1:{port}")]
-    pid = _start(processes, "kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *words])
+    pid = processes.start("kasbah", [_PROGRAMS / "kasbah", "up", "--data", data, *words])
     processes.wait_until(
         lambda: (data / "root-token").exists() and answers(addresses["http"]),
         "kasbah up",
@@ -180,7 +183,7 @@ def start_lone_kas(processes: Processes, stack: Stack) -> LoneKas:
     lone = LoneKas(processes=processes, route=route, kas=kas, agent=agent)
     processes.stop("agentk-grpc")  # it is the same agent
     lone.start_kas()
-    route.pids[1] = _start(processes, lone.agent_name, agent)
+    route.pids[1] = processes.start(lone.agent_name, agent)
     return lone
 
 
@@ -210,16 +213,13 @@ def _start_agent(processes: Processes, name: str, address: str, token: str, api_
     authority = f', certificate-authority: "{api_server.authority}"' if api_server.authority else ""
     kubeconfig.write_text(_KUBECONFIG.format(server=api_server.url, authority=authority))
     options = [f"--kas-address={address}", f"--token-file={token_file}", f"--kubeconfig={kubeconfig}"]
-    return _start(processes, name, [_PROGRAMS / "agentk", *options])
+    return processes.start(name, [_PROGRAMS / "agentk", *options])
 
 
-def _start(processes: Processes, name: str, words: Sequence[str | Path]) -> int:
-    """Start a program of ours as it is once installed: with its bytecode kept from one start to the next."""
-    bytecode = {
-        "PYTHONPYCACHEPREFIX": str(processes.directory / "bytecode"),
-        "PYTHONDONTWRITEBYTECODE": "",
-    }
-    return processes.start(name, words, environment=bytecode)
+def _compile() -> None:
+    """Have the bytecode there as it is once installed: compiling costs a start its time and keeps memory."""
+    words = [sys.executable, "-m", "compileall", "-q", str(Path(kasbah.__file__).parent)]
+    subprocess.run(words, env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""}, check=False)
 
 
 def describe() -> str:
