@@ -25,6 +25,7 @@ from kasbah.hub.projects import store as projects_store
 from kasbah.hub.projects.model import NewProject, Project
 from kasbah.hub.projects.protection import ProtectionService
 from kasbah.hub.projects.service import ProjectService
+from kasbah.hub.sessions.service import SessionService
 from kasbah.kit.secrets import Secret
 
 START = datetime(2026, 3, 1, 9, 15, 42, 317000, tzinfo=UTC)
@@ -78,6 +79,7 @@ class HubServices:
         self.access = AccessService(database, clock, share_anywhere=share_anywhere)
         self.protection = ProtectionService(database, clock, self.projects)
         self.jobs = JobService(database, clock, self.projects)
+        self.sessions = SessionService(database, clock)
         self.group_members = MembershipService(database, clock, groups_store.members)
         self.project_members = MembershipService(database, clock, projects_store.members)
 

@@ -53,6 +53,8 @@ from kasbah.hub.rest.call import Site
 from kasbah.hub.rest.credentials import Authenticator
 from kasbah.hub.rest.reply import Reply
 from kasbah.hub.rest.router import Route
+from kasbah.hub.sessions.rest import SessionsRest
+from kasbah.hub.sessions.service import SessionService
 from kasbah.hub.usage.internal import UsageInternal
 from kasbah.kit.secrets import Secret
 
@@ -155,6 +157,7 @@ class _Areas:
     agent_access: AccessService
     protection: ProtectionService
     jobs: JobService
+    sessions: SessionService
     group_members: MembershipService
     project_members: MembershipService
 
@@ -198,6 +201,7 @@ def _areas(settings: HubSettings, clock: Clock) -> _Areas:
         agent_access=AccessService(database, clock, share_anywhere=settings.share_agents_anywhere),
         protection=ProtectionService(database, clock, projects),
         jobs=JobService(database, clock, projects),
+        sessions=SessionService(database, clock),
         group_members=MembershipService(database, clock, groups_store.members),
         project_members=MembershipService(database, clock, projects_store.members),
     )
@@ -209,6 +213,7 @@ def _routes(areas: _Areas, clock: Clock) -> list[Route[Any]]:
         *instance.routes(),
         *UsersRest(areas.accounts).routes(),
         *TokensRest(areas.tokens, areas.token_last_used, clock).routes(),
+        *SessionsRest(areas.sessions, clock).routes(),
         *GroupsRest(areas.groups).routes(),
         *MembersRest("/groups", areas.group_members, group_place(areas.groups)).routes(),
         *ProjectsRest(areas.projects, areas.groups).routes(),
@@ -217,7 +222,12 @@ def _routes(areas: _Areas, clock: Clock) -> list[Route[Any]]:
         *JobsRest(areas.jobs, areas.agent_access, areas.projects, areas.groups, clock).routes(),
         *AgentsRest(areas.agents, areas.agent_tokens, areas.projects, areas.groups).routes(),
         *AgentsInternal(
-            areas.agents, areas.agent_tokens, areas.agent_access, areas.accounts, areas.projects
+            areas.agents,
+            areas.agent_tokens,
+            areas.agent_access,
+            areas.accounts,
+            areas.projects,
+            sessions=areas.sessions,
         ).routes(),
         *repositories_internal.routes(areas.repositories, areas.projects),
         *UsageInternal(areas.database, clock).routes(),

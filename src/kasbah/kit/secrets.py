@@ -14,7 +14,7 @@ from typing import Final
 _MASK: Final = "***"
 # The token grammars of GitLab's world (glpat-, glagent-, ci:<agent>:, pat:<agent>:) and JWTs.
 _CREDENTIAL = re.compile(
-    r"(?:glpat|glagent|glcbt|gldt|glptt|glrt|glsoat)-[A-Za-z0-9_.-]+"
+    r"(?:glpat|glagent|glcbt|glkas|gldt|glptt|glrt|glsoat)-[A-Za-z0-9_.-]+"
     r"|\b(?:ci|pat):\d+:\S+"
     r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"

@@ -42,6 +42,7 @@ def test_a_fingerprint_is_sha256():
         "jwt eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl rest",
         "https://user:hunter2@host/path rest",
         "glagent-Zk3vsecret rest",
+        "_gitlab_kas=glkas-Zk3vsecret; rest",
     ],
 )
 def test_everything_shaped_like_a_credential_is_masked(text: str):

@@ -40,6 +40,7 @@ from kasbah.hub.rest.credentials import bearer
 from kasbah.hub.rest.parameters import Json, ParametersError
 from kasbah.hub.rest.reply import Reply
 from kasbah.hub.rest.router import NoParameters, Route
+from kasbah.hub.sessions.service import SessionService
 from kasbah.kit.secrets import Secret
 
 PREFIX = "/internal/kubernetes"
@@ -185,8 +186,11 @@ class AgentsInternal:
         access: AccessService,
         accounts: AccountService,
         projects: ProjectService,
+        *,
+        sessions: SessionService,
     ) -> None:
         self._agents = agents
+        self._sessions = sessions
         self._tokens = tokens
         self._access = access
         self._accounts = accounts
@@ -263,12 +267,12 @@ class AgentsInternal:
         return Reply.empty()
 
     async def authorize_proxy_user(self, _: Call, parameters: AuthorizeProxyUser) -> Reply:
-        """Token and agent are both looked up before either is judged: time tells nothing of an agent's existence."""
-        if parameters.access_type == "session_cookie":
-            raise RefusedError(
-                "Invalid access_key"
-            )  # there are no browser sessions yet, so no cookie is ours
+        """Person and agent are both looked up before either is judged: time tells nothing of an agent's existence."""
         agent = await self._agents.find(parameters.agent_id)
+        if parameters.access_type == "session_cookie":
+            csrf_token = _required(parameters.csrf_token, "csrf_token")
+            user = await self._sessions.authenticate(Secret(parameters.access_key), Secret(csrf_token))
+            return Reply(ProxyUserEntity.of(await self._access.authorize(agent, user)))
         authenticated = await self._proxy_token(parameters.access_key)
         standing = await self._access.standing(agent, authenticated.user)
         if _PROXY_SCOPE not in authenticated.scopes:
@@ -295,6 +299,14 @@ class AgentsInternal:
             raise UnauthenticatedError
         _, agent = await self._tokens.authenticate(secret)
         return agent
+
+
+def _required(text: str | None, name: str) -> str:
+    if text is None:
+        raise ParametersError([f"{name} is missing"])
+    if not text.strip():
+        raise ParametersError([f"{name} is empty"])
+    return text
 
 
 def _lines(value: Json) -> dict[str, int]:

@@ -8,8 +8,9 @@ from kasbah.hub.database import metadata
 from kasbah.hub.groups import store as groups
 from kasbah.hub.jobs import store as jobs
 from kasbah.hub.projects import store as projects
+from kasbah.hub.sessions import store as sessions
 from kasbah.hub.usage import store as usage
 
-STORES = (accounts, groups, projects, agents, jobs, usage)
+STORES = (accounts, groups, projects, agents, jobs, sessions, usage)
 
 __all__ = ["STORES", "metadata"]

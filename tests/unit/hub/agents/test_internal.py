@@ -23,11 +23,15 @@ from tests.doubles.rest_call import make_call
 
 
 def internal(hub: HubServices) -> AgentsInternal:
-    return AgentsInternal(hub.agents, hub.agent_tokens, hub.access, hub.accounts, hub.projects)
+    return AgentsInternal(
+        hub.agents, hub.agent_tokens, hub.access, hub.accounts, hub.projects, sessions=hub.sessions
+    )
 
 
-def question(key: str, access_type: str = "personal_access_token") -> AuthorizeProxyUser:
-    return AuthorizeProxyUser(agent_id=1, access_type=access_type, access_key=key)
+def question(
+    key: str, access_type: str = "personal_access_token", csrf_token: str | None = None
+) -> AuthorizeProxyUser:
+    return AuthorizeProxyUser(agent_id=1, access_type=access_type, access_key=key, csrf_token=csrf_token)
 
 
 def test_a_repository_lies_where_gitlab_would_put_it():
@@ -68,9 +72,16 @@ async def test_a_token_for_something_else_does_not_open_the_proxy(hub: HubServic
 
 
 @pytest.mark.asyncio
-async def test_no_cookie_is_ours(hub: HubServices):
+async def test_a_cookie_that_is_not_ours_is_refused(hub: HubServices):
     with pytest.raises(RefusedError, match="Invalid access_key"):
-        await internal(hub).authorize_proxy_user(make_call(), question("x", "session_cookie"))
+        await internal(hub).authorize_proxy_user(make_call(), question("x", "session_cookie", "y"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("csrf_token", "problem"), [(None, "missing"), ("", "empty"), (" ", "empty")])
+async def test_a_cookie_comes_with_a_csrf_token(hub: HubServices, csrf_token, problem):
+    with pytest.raises(ParametersError, match=f"csrf_token is {problem}"):
+        await internal(hub).authorize_proxy_user(make_call(), question("x", "session_cookie", csrf_token))
 
 
 @pytest.mark.asyncio

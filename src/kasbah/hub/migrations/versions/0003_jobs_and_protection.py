@@ -1,4 +1,4 @@
-"""CI jobs, protected branches, and where in its file an agent's authorisation stands."""
+"""CI jobs, browser sessions, protected branches, and where in its file an agent's authorisation stands."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def upgrade() -> None:
     _create_protected_branches()
     _protect_default_branches()
     _create_jobs()
+    _create_sessions()
 
 
 def _create_protected_branches() -> None:
@@ -89,3 +90,30 @@ def _create_jobs() -> None:
     )
     for column in ("project_id", "user_id", "expires_at"):
         op.create_index(op.f(f"ix_ci_jobs_{column}"), "ci_jobs", [column], unique=False)
+
+
+def _create_sessions() -> None:
+    op.create_table(
+        "kas_sessions",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("user_id", _ID, nullable=False),
+        sa.Column("token_id", _ID, nullable=True),
+        sa.Column("cookie_hash", sa.String(length=64), nullable=False),
+        sa.Column("csrf_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("expires_at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["token_id"],
+            ["personal_access_tokens.id"],
+            name=op.f("fk_kas_sessions_token_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_kas_sessions_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_kas_sessions")),
+        sa.UniqueConstraint("cookie_hash", name=op.f("uq_kas_sessions_cookie_hash")),
+        sqlite_autoincrement=True,
+    )
+    for column in ("user_id", "token_id", "expires_at"):
+        op.create_index(op.f(f"ix_kas_sessions_{column}"), "kas_sessions", [column], unique=False)
