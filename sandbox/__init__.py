@@ -17,7 +17,7 @@ from sandbox.audit import AuditLog
 from sandbox.cluster import Cluster, ExistingCluster
 from sandbox.contexts import existing
 from sandbox.errors import CannotRunError, SandboxError
-from sandbox.up import NodeChoice, control_plane, prepare, why_not
+from sandbox.up import NodeChoice, clients, control_plane, prepare, why_not
 from sandbox.workload import IMAGE
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ExistingCluster",
     "NodeChoice",
     "SandboxError",
+    "clients",
     "control_plane",
     "existing",
     "prepare",

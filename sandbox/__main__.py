@@ -23,7 +23,7 @@ from sandbox.running import About
 _DESCRIPTION = """\
 A real Kubernetes control plane on this machine: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and one
 node. No container engine, no downloaded image: the programs are built once from pinned Go modules (about 6 minutes on
-two cores, 8 with a real node) and kept in your cache; after that a cluster is up in about 5 seconds.
+two cores, 10 with a real node and all clients) and kept in your cache; after that a cluster is up in about 5 seconds.
 """
 _EPILOG = """\
 examples:
@@ -233,8 +233,8 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _build_usable() -> dict[str, Path]:
-    """Everything for KWOK nodes, and what a real node needs where one can run."""
-    found = sandbox.prepare("kwok")
+    """Everything for KWOK nodes, the clients, and what a real node needs where one can run."""
+    found = sandbox.prepare("kwok") | sandbox.clients()
     try:
         found |= sandbox.prepare("real")
     except sandbox.CannotRunError as error:

@@ -170,4 +170,22 @@ REAL_NODE = (
     ),
 )
 
-ALL = {binary.name: binary for binary in (*CONTROL_PLANE, *KWOK, *REAL_NODE)}
+CLIENTS = (
+    Binary(
+        name="kubectl-1.31",
+        module="kubectl-1.31",
+        package="k8s.io/kubernetes/cmd/kubectl",
+        about_s=80,
+        stamps=_KUBERNETES_STAMPS,
+    ),
+    Binary(
+        name="helm",  # its go.mod names the cluster's own version of k8s.io/…, so that is compiled once for both
+        module="helm",
+        package="helm.sh/helm/v4/cmd/helm",
+        about_s=60,
+        stamps=("helm.sh/helm/v4/internal/version.version={version}",),
+    ),
+)
+"""What people talk to clusters with, besides the kubectl of the control plane; no cluster needs them."""
+
+ALL = {binary.name: binary for binary in (*CONTROL_PLANE, *KWOK, *REAL_NODE, *CLIENTS)}

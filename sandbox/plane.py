@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,19 @@ class ControlPlane:
     """The four programs; all they write lies in the directory of the cluster."""
 
     def __init__(
-        self, processes: Processes, binaries: Mapping[str, Path], users: Users, network: Network
+        self,
+        processes: Processes,
+        binaries: Mapping[str, Path],
+        users: Users,
+        network: Network,
+        api_server_flags: Sequence[str] = (),
     ) -> None:
+        """`api_server_flags` come last, so they win over ours."""
         self._processes = processes
         self._binaries = binaries
         self._users = users
         self._network = network
+        self._api_server_flags = tuple(api_server_flags)
         self._etcd_port, self._etcd_peer_port = ports.free(2)
         (self._port,) = ports.free(1, network.api_address)
         self.url = f"https://{network.api_address}:{self._port}"
@@ -156,6 +163,7 @@ class ControlPlane:
                 *self.audit.flags(),
                 "--max-requests-inflight=0",  # benchmarks measure us, not the queues of one small API server
                 "--enable-priority-and-fairness=false",
+                *self._api_server_flags,
             ],
         )
 
