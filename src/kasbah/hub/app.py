@@ -28,6 +28,8 @@ from kasbah.hub.agents.rest import AgentsRest
 from kasbah.hub.agents.service import AgentService
 from kasbah.hub.agents.tokens import AgentTokenService
 from kasbah.hub.api import PREFIX, RestApi
+from kasbah.hub.audit.rest import AuditRest
+from kasbah.hub.audit.service import AuditService
 from kasbah.hub.clock import Clock, utc_now
 from kasbah.hub.database import Database, sqlite_url
 from kasbah.hub.errors import DatabaseUnavailableError
@@ -81,6 +83,8 @@ class HubSettings:
     """How kubectl reaches kas: https://…"""
     version: str
     """Of GitLab's API that is spoken, such as 18.6.1: clients choose features by it."""
+    audit_directory: Path | None = None
+    """Where the kas beside this hub writes its audit log; None: there is none to be read here."""
     share_agents_anywhere: bool = False
     """Agents may be shared beyond their top-level group (GitLab's organization_cluster_agent_authorization)."""
 
@@ -160,6 +164,7 @@ class _Areas:
     sessions: SessionService
     group_members: MembershipService
     project_members: MembershipService
+    audit: AuditService
 
 
 def create_app(settings: HubSettings, kas_client: KasClient, clock: Clock = utc_now) -> HubApp:
@@ -204,6 +209,7 @@ def _areas(settings: HubSettings, clock: Clock) -> _Areas:
         sessions=SessionService(database, clock),
         group_members=MembershipService(database, clock, groups_store.members),
         project_members=MembershipService(database, clock, projects_store.members),
+        audit=AuditService(settings.audit_directory),
     )
 
 
@@ -219,6 +225,7 @@ def _routes(areas: _Areas, clock: Clock) -> list[Route[Any]]:
         *ProjectsRest(areas.projects, areas.groups).routes(),
         *MembersRest("/projects", areas.project_members, project_place(areas.projects)).routes(),
         *ProtectedBranchesRest(areas.protection, areas.projects).routes(),
+        *AuditRest(areas.audit).routes(),
         *JobsRest(areas.jobs, areas.agent_access, areas.projects, areas.groups, clock).routes(),
         *AgentsRest(areas.agents, areas.agent_tokens, areas.projects, areas.groups).routes(),
         *AgentsInternal(

@@ -122,6 +122,7 @@ def _hub(settings: UpSettings, urls: PublicUrls, kas_secret: Secret, kas: KasCli
             kas_external_url=urls.kas_address,
             k8s_proxy_external_url=urls.k8s_proxy,
             version=GITLAB_API_VERSION,
+            audit_directory=_audit(settings).directory,
         ),
         kas,
     )
