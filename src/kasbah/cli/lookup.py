@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from kasbah.cli.errors import NotFoundError, UsageError
-from kasbah.cli.resources import Agent, Group, Project, User
+from kasbah.cli.resources import Agent, Group, Metadata, Project, User
+from kasbah.errors import UserError
 
 if TYPE_CHECKING:
     from kasbah.cli.api_client import ApiClient
@@ -59,6 +60,18 @@ def find_agent(api: ApiClient, project: str, reference: str) -> Agent:
         where = found_project["path_with_namespace"]
         raise NotFoundError(f"there is no agent {reference!r} in {where} (there: {names})")
     return found
+
+
+def find_proxy_url(api: ApiClient) -> str:
+    """Where kubectl asks: kas' Kubernetes API, as the host's metadata name it."""
+    kas = api.get("/metadata", Metadata)["kas"]
+    if not kas["enabled"] or not kas["externalUrl"]:
+        raise UserError(
+            f"the agent server (kas) is disabled on {api.host.url}: no cluster can be reached through it"
+        )
+    # GitLab before 17.6 does not name the proxy; glab's rule: https and k8s-proxy below the external URL.
+    parts = urlsplit(kas["externalUrl"])
+    return kas.get("externalK8sProxyUrl") or f"https://{parts.netloc}{parts.path.rstrip('/')}/k8s-proxy"
 
 
 def agents_path(project: Project) -> str:

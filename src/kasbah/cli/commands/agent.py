@@ -19,7 +19,7 @@ from kasbah.cli import credential, kubeconfig
 from kasbah.cli.commands import agent_token, noun
 from kasbah.cli.durations import parse_duration, render_duration
 from kasbah.cli.hosts import Host
-from kasbah.cli.lookup import agent_path, agents_path, find_agent, find_project
+from kasbah.cli.lookup import agent_path, agents_path, find_agent, find_project, find_proxy_url
 from kasbah.cli.parameters import AgentName, Here, InProject, Output, TokenFileOut, Yes
 from kasbah.cli.resources import Agent, AgentToken, Json, Metadata, Project
 from kasbah.cli.secret_file import SecretFile
@@ -167,7 +167,7 @@ def update_kubeconfig(
     duration = credential.check_duration(parse_duration(token_expiry_duration))
     with here.connect() as api:
         found = find_agent(api, project, agent)
-        proxy_url = _proxy_url(api)
+        proxy_url = find_proxy_url(api)
     options = [
         "--token-expiry-duration",
         render_duration(duration),
@@ -180,17 +180,6 @@ def update_kubeconfig(
         here.say(f"Using context {entry.context_name}.")
     if not proxy_url.startswith("https:"):
         here.hint(f"Warning: kubectl sends no credentials to {proxy_url}, because it is not https.")
-
-
-def _proxy_url(api: ApiClient) -> str:
-    kas = api.get("/metadata", Metadata)["kas"]
-    if not kas["enabled"] or not kas["externalUrl"]:
-        raise UserError(
-            f"the agent server (kas) is disabled on {api.host.url}: no cluster can be reached through it"
-        )
-    # GitLab before 17.6 does not name the proxy; glab's rule: https and k8s-proxy below the external URL.
-    parts = urlsplit(kas["externalUrl"])
-    return kas.get("externalK8sProxyUrl") or f"https://{parts.netloc}{parts.path.rstrip('/')}/k8s-proxy"
 
 
 def _entry(host: Host, agent: Agent, proxy_url: str, options: list[str]) -> kubeconfig.Entry:
