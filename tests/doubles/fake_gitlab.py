@@ -31,6 +31,7 @@ class FakeGitlab(httpx2.BaseTransport):
         self.users: dict[int, Json] = {4: {"id": 4, "username": "mia", "name": "Mia", "state": "active"}}
         self.members: dict[int, Json] = {}
         self.access_tokens: dict[int, Json] = {}
+        self.jobs: dict[int, Json] = {}
         self.requests: list[tuple[str, str, Json]] = []
         self.page_size = 100
 
@@ -76,6 +77,9 @@ class FakeGitlab(httpx2.BaseTransport):
             ("GET", r"/(?:projects/31|groups/5)/members", lambda _: list(self.members.values())),
             ("POST", r"/(?:projects/31|groups/5)/members", self._add_member),
             ("DELETE", r"/projects/31/members/(\d+)", lambda _, i: self._remove(self.members, i)),
+            ("GET", "/projects/31/job_tokens", lambda _: list(self.jobs.values())),
+            ("POST", "/projects/31/job_tokens", self._create_job),
+            ("DELETE", r"/projects/31/job_tokens/(\d+)", lambda _, i: self._remove(self.jobs, i)),
             ("GET", agents, lambda _: sorted(self.agents.values(), key=lambda agent: str(agent["name"]))),
             ("POST", agents, self._create_agent),
             ("DELETE", rf"{agents}/(\d+)", lambda _, i: self._remove(self.agents, i)),
@@ -130,6 +134,17 @@ class FakeGitlab(httpx2.BaseTransport):
             return httpx2.Response(400, json={"message": message})
         created = self._add(self.tokens, {**body, "status": "active"})
         return {**created, "token": "glagent-new"}
+
+    def _create_job(self, body: Json) -> Json:
+        environment = {"name": body["environment"]} if "environment" in body else None
+        user = {"id": 4, "username": "mia"}
+        fields = {"protected": True, "environment": environment, "user": user, "status": "running"}
+        job = self._add(self.jobs, {"ref": body["ref"], **fields})
+        agents = [
+            {"id": agent_id, "name": agent["name"], "project_path": "ops/fleet", "default_namespace": None}
+            for agent_id, agent in self.agents.items()
+        ]
+        return {**job, "token": "glcbt-new", "agents": agents}
 
     def _create_access_token(self, body: Json) -> Json:
         return {**self._add(self.access_tokens, {**body, "active": True}), "token": "glpat-new"}

@@ -23,6 +23,7 @@ _NOUNS: Final = {
     "user": "People.",
     "member": "Who may do what in a project or a group.",
     "token": "Personal access tokens.",
+    "job-token": "Tokens for CI jobs, and the kubeconfig a job reaches its agents with.",
     "agent": "Agents, one for each cluster, and the kubeconfig that reaches it.",
 }
 
@@ -44,7 +45,8 @@ def build_app() -> App:
     for command in (up, login, logout, whoami, completion):
         app.command(command, help_epilogue="")
     for noun, help_text in _NOUNS.items():
-        app.command(f"kasbah.cli.commands.{noun}:app", name=noun, help=help_text)
+        module = noun.replace("-", "_")
+        app.command(f"kasbah.cli.commands.{module}:app", name=noun, help=help_text)
     app.register_install_completion_command(
         help="Install completion for the current shell.", help_epilogue=""
     )

@@ -62,6 +62,19 @@ class AccessToken(Identified):
     token: NotRequired[str]
 
 
+class JobAgent(Identified):
+    name: str
+    project_path: str
+    default_namespace: str | None
+
+
+class JobToken(Identified):
+    ref: str
+    status: str
+    token: NotRequired[str]
+    agents: NotRequired[list[JobAgent]]
+
+
 class KasMetadata(TypedDict):
     enabled: bool
     externalUrl: str | None
@@ -71,3 +84,31 @@ class KasMetadata(TypedDict):
 class Metadata(TypedDict):
     version: str
     kas: KasMetadata
+
+
+class AuditRecordShown(Identified):
+    """A record of the audit log; docs/howto/audit.md tells all its keys."""
+
+    hash: str
+    phase: str
+    at: str
+    request_id: str
+    user: Json
+    identity: Json
+    target: Json
+    agent_id: int
+    status: NotRequired[int]
+    outcome: NotRequired[str]
+
+
+class AuditProof(TypedDict):
+    """What the verification of the audit log found."""
+
+    log: str
+    first: int
+    sequence: int
+    hash: str
+    records: int
+    segments: int
+    set_aside: list[Json]
+    fault: Json | None
