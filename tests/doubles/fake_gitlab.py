@@ -31,6 +31,10 @@ class FakeGitlab(httpx2.BaseTransport):
         self.users: dict[int, Json] = {4: {"id": 4, "username": "mia", "name": "Mia", "state": "active"}}
         self.members: dict[int, Json] = {}
         self.access_tokens: dict[int, Json] = {}
+        self.audit_records: list[Json] = []
+        self.audit_proof: Json = {}
+        self.asked: list[dict[str, list[str]]] = []
+        """The queries, for tests of filters."""
         self.jobs: dict[int, Json] = {}
         self.requests: list[tuple[str, str, Json]] = []
         self.page_size = 100
@@ -39,6 +43,7 @@ class FakeGitlab(httpx2.BaseTransport):
         path = request.url.raw_path.decode().partition("?")[0].removeprefix("/api/v4")
         body = json.loads(request.read() or b"{}")
         self.requests.append((request.method, path, body))
+        self.asked.append(parse_qs(request.url.query.decode()))
         if request.headers.get("PRIVATE-TOKEN") != TOKEN:
             return httpx2.Response(401, json={"message": "401 Unauthorized"})
         for method, pattern, handler in self._routes():
@@ -60,6 +65,8 @@ class FakeGitlab(httpx2.BaseTransport):
     def _routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
         agents = r"/projects/31/cluster_agents"
         return [
+            ("GET", "/kasbah/audit_records", lambda _: self.audit_records),
+            ("GET", "/kasbah/audit_verification", lambda _: self.audit_proof),
             ("GET", "/user", lambda _: self.users[4]),
             ("GET", "/metadata", lambda _: self._metadata()),
             ("GET", "/users", lambda _: list(self.users.values())),

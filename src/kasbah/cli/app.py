@@ -24,6 +24,7 @@ _NOUNS: Final = {
     "member": "Who may do what in a project or a group.",
     "token": "Personal access tokens.",
     "job-token": "Tokens for CI jobs, and the kubeconfig a job reaches its agents with.",
+    "audit": "Who did what in which cluster, and the proof that nothing of it was changed.",
     "agent": "Agents, one for each cluster, and the kubeconfig that reaches it.",
 }
 
