@@ -255,6 +255,13 @@ def test_a_person_is_seen_as_herself_and_not_as_the_agent(road: Road, people: Pe
     assert seen["extra"]["agent.gitlab.com/id"] == [str(people.agent_id)]
 
 
+def test_whoever_acts_as_the_agent_may_be_somebody_else(road: Road):
+    as_alice = ["--as=alice", "--as-group=readers", "--as-uid=a-1"]
+    done = road.world.kubectl(*as_alice, "auth", "whoami", "-o", "json")
+    seen: dict[str, Any] = json.loads(done.stdout)["status"]["userInfo"]
+    assert seen == {"username": "alice", "uid": "a-1", "groups": ["readers", "system:authenticated"]}
+
+
 @one_of_each_engine
 def test_a_revoked_token_cuts_what_runs_and_agentk_says_why(road: Road, people: People, pod: str):
     watched = [people.bearer, "get", "namespaces", "-w", "-o", "name"]

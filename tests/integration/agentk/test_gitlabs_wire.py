@@ -89,7 +89,7 @@ async def test_whom_a_client_names_acts_where_kas_names_nobody():
         "Impersonate-User: alice\r\nImpersonate-Group: g\r\nImpersonate-Extra-a.b%2Fc: d\r\n\r\n"
     )
     assert got.error is not None
-    assert got.error[0] == StatusCode.PERMISSION_DENIED
+    assert got.error[0] == StatusCode.UNAVAILABLE
     assert "nested impersonation is not supported" in got.error[1]
 
 
@@ -101,7 +101,7 @@ async def test_nested_impersonation_is_refused():
             await until(lambda: kas.idle)
             got = await kas.ask(kas.send("GET", "/api", impersonate="bob"))
     assert got.error is not None
-    assert got.error[0] == StatusCode.PERMISSION_DENIED
+    assert got.error[0] == StatusCode.UNAVAILABLE
     assert "nested impersonation is not supported" in got.error[1]
     assert not api.heads
 

@@ -29,6 +29,7 @@ from kasbah.wire.pb.gitlab.agent.kubernetes_api.rpc.rpc_pb2 import (
 )
 from kasbah.wire.pb.gitlab.agent.prototool.prototool_pb2 import Values
 from kasbah.wire.rpc import RpcError, StatusCode
+from kasbah.wire.stream import ResetCode
 
 _FAMILY = "impersonate-"
 
@@ -89,7 +90,7 @@ def acting(configured: Identity, headers: Mapping[str, Values]) -> Identity:
         RpcError: the configuration names somebody, or the headers nobody or several.
     """
     if not isinstance(configured, AsAgent):
-        raise RpcError(StatusCode.PERMISSION_DENIED, statuses.PREFIX + NESTED_IMPERSONATION)
+        raise RpcError(*statuses.status_of(ResetCode.FORBIDDEN, NESTED_IMPERSONATION))
     said = [(name.lower(), value) for name, values in headers.items() for value in values.value]
     try:
         named = named_identity(said)

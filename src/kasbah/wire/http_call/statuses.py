@@ -1,7 +1,7 @@
 """Why a stream was reset, as a call's status, and back.
 
-GitLab's agentk says UNAVAILABLE with a prefix for whatever failed between it and the API server; without the prefix it
-was a hop on the way that failed.
+GitLab's agentk says UNAVAILABLE with a prefix for whatever failed between it and the API server, nested impersonation
+too; without the prefix it was a hop on the way that failed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ _RESET: Final = {
 def status_of(code: int, message: str) -> tuple[StatusCode, str]:
     """The status and text that a callee ends with when its stream is reset."""
     status = _STATUS.get(code, StatusCode.INTERNAL)
+    if code == ResetCode.FORBIDDEN and message.startswith(_NESTED):
+        status = StatusCode.UNAVAILABLE
     return status, message if code in _OF_THE_TUNNEL else PREFIX + message
 
 

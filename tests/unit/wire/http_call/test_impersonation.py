@@ -112,7 +112,7 @@ def test_where_the_agent_itself_acts_the_client_may_name_somebody():
 def test_whoever_is_named_already_names_nobody_in_gitlabs_words(header: str):
     with pytest.raises(RpcError) as caught:
         acting(MIA, said(**{header: ["alice"]}))
-    assert caught.value.code is StatusCode.PERMISSION_DENIED
+    assert caught.value.code is StatusCode.UNAVAILABLE
     assert str(caught.value) == (
         "gRPC -> HTTP: nested impersonation is not supported - agent is already configured to impersonate an identity"
     )

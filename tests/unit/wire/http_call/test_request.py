@@ -205,7 +205,7 @@ def test_whom_the_client_names_becomes_the_identity_and_leaves_the_head():
 def test_whom_the_client_names_beside_a_configured_identity_is_refused():
     with pytest.raises(RpcError, match="nested impersonation is not supported") as caught:
         received(header={"Impersonate-User": ["alice"]}, extra=AS_MIA)
-    assert caught.value.code is StatusCode.PERMISSION_DENIED
+    assert caught.value.code is StatusCode.UNAVAILABLE
 
 
 def test_whom_a_client_of_ours_names_goes_out_as_gitlab_configures_it():

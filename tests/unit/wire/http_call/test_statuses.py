@@ -48,4 +48,5 @@ def test_gitlabs_agent_says_unavailable_to_whatever_failed_behind_it():
         "dial tcp: refused",
     )
     assert reset_of(StatusCode.UNAVAILABLE, f"gRPC -> HTTP: {NESTED}") == (ResetCode.FORBIDDEN, NESTED)
+    assert status_of(ResetCode.FORBIDDEN, NESTED) == (StatusCode.UNAVAILABLE, f"gRPC -> HTTP: {NESTED}")
     assert reset_of(StatusCode.UNAVAILABLE, "transport is closing")[0] is ResetCode.CONNECTION_LOST
