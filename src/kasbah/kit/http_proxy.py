@@ -56,13 +56,13 @@ def read(secret: Secret) -> ProxyAddress | None:
     return ProxyAddress(host=parts.hostname, port=port or 80, credentials=Secret(credentials))
 
 
-def is_excluded(host: str, port: int, no_proxy: str) -> bool:
-    """Whether this host is dialled directly: by the list, or because it is this machine."""
+def is_excluded(host: str, port: int, no_proxy: str, *, own_machine: bool = True) -> bool:
+    """Whether this host is dialled directly: by the list, or (as Go does, and Python does not) as this machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         address = None
-    if host == "localhost" or (address is not None and address.is_loopback):
+    if own_machine and (host == "localhost" or (address is not None and address.is_loopback)):
         return True
     return any(
         _matches(host.lower(), port, address, entry.strip().lower())
