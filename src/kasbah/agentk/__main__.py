@@ -12,7 +12,7 @@ import structlog
 
 from kasbah import __version__
 from kasbah.agentk import settings as agentk_settings
-from kasbah.agentk.app import Agentk
+from kasbah.agentk.app import USER_AGENT, Agentk
 from kasbah.agentk.settings import AgentkSettings
 from kasbah.errors import Bug, KasbahError, UserError
 from kasbah.kit import logs, loop
@@ -24,10 +24,13 @@ _log = structlog.get_logger()
 
 EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
+EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run agentk until SIGTERM or SIGINT; a second signal does not wait for the drain."""
+    if sys.argv[1:2] == ["doctor"]:
+        sys.exit(_doctor(sys.argv[2:]))
     logs.configure()
     try:
         settings = agentk_settings.parse(sys.argv[1:], os.environ, socket.gethostname())
@@ -38,6 +41,15 @@ def main() -> None:
     # Whatever we start need not see it. (Who may read /proc/PID/environ sees it as it was: a file is the better place.)
     os.environ.pop(agentk_settings.TOKEN_VARIABLE, None)
     sys.exit(_run(settings, access))
+
+
+def _doctor(arguments: list[str]) -> int:
+    from kasbah.agentk.doctor import program  # noqa: PLC0415 - nothing of it is loaded by an agentk that serves
+
+    try:
+        return program.run(arguments, os.environ, socket.gethostname(), USER_AGENT)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _run(settings: AgentkSettings, access: ClusterAccess) -> int:

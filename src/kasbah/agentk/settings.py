@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kasbah import __version__
-from kasbah.agentk.reverse_tunnel.address import parse_kas_address
+from kasbah.agentk.reverse_tunnel.address import KasAddressError, parse_kas_address
 from kasbah.agentk.reverse_tunnel.settings import ReverseTunnelSettings, TunnelChoice
 from kasbah.errors import UserError
 from kasbah.kit.http_proxy import ProxySettings
@@ -55,6 +55,8 @@ examples:
     agentk --kas-address=grpcs://kas.gitlab.example.com:8150 --token-file=/etc/agentk/secrets/token
   Beside a cluster, on a laptop:
     agentk --kas-address=ws://127.0.0.1:8080/-/kubernetes-agent/ --token-file=token --kubeconfig=$HOME/.kube/config
+  It does not connect? Look at its way hop by hop, with the same flags:
+    agentk doctor --kas-address=... --token-file=...
 
 environment:
   AGENTK_TOKEN                the agent's token, instead of --token-file
@@ -152,7 +154,7 @@ def _read_token(path: Path) -> str:
 
 def _tunnel(flags: argparse.Namespace, environment: Mapping[str, str]) -> ReverseTunnelSettings:
     if not flags.kas_address:
-        raise UserError("--kas-address is required: the address of kas, such as wss://kas.example.com")
+        raise KasAddressError("--kas-address is required: the address of kas, such as wss://kas.example.com")
     address, choice = parse_kas_address(flags.kas_address), TunnelChoice(flags.kas_tunnel)
     if address.grpc and choice is TunnelChoice.NATIVE:
         raise UserError(

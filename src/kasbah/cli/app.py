@@ -18,6 +18,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed or not l
 """
 
 _NOUNS: Final = {
+    "doctor": "Look at the way to a cluster, hop by hop, and name the first that fails.",
     "project": "Projects, each with a Git repository.",
     "group": "Groups of projects.",
     "user": "People.",

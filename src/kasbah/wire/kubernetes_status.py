@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -34,6 +35,11 @@ _PEOPLE = re.compile(rb"^(?:curl|Wget|Mozilla)/")
 _MAX_ACCEPT_MEMBERS = 32
 # Go's encoder escapes what a browser could take for markup.
 _ESCAPES: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def is_from_kas(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether an answer is kas' own, GitLab's or ours; names of headers in lower case."""
+    return "gitlab-unauthorized" in headers or MESSAGE_PREFIX.encode() in body
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,21 +36,25 @@ class KasAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class KasAddressError(UserError):
+    """The address of kas cannot be used."""
+
+
 def parse_kas_address(text: str) -> KasAddress:
     """Read `ws://host[:port][/path]`, `wss://…`, `grpc://host[:port]` or `grpcs://…`.
 
     Raises:
-        UserError: another scheme, or not an address.
+        KasAddressError: another scheme, or not an address.
     """
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise UserError(f'malformed GitLab Kubernetes Agent Server address: "{text}": {error}') from error
+        raise KasAddressError(f'malformed GitLab Kubernetes Agent Server address: "{text}": {error}') from error
     if parts.scheme not in _DEFAULT_PORTS:
-        raise UserError(f'unsupported scheme in GitLab Kubernetes Agent Server address: "{parts.scheme}"')
+        raise KasAddressError(f'unsupported scheme in GitLab Kubernetes Agent Server address: "{parts.scheme}"')
     if not parts.hostname or parts.username or parts.password or parts.fragment:
-        raise UserError("the kas address must be scheme://host[:port][/path], without credentials")
+        raise KasAddressError("the kas address must be scheme://host[:port][/path], without credentials")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return KasAddress(
         grpc=parts.scheme.startswith("grpc"),
