@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.sources import ROOT, modules
 
-UNITS = {"KiB": 1024, "MiB": 1024**2, "s": 1, "bytes": 1, "": 1}
+UNITS = {"KiB": 1024, "MiB": 1024**2, "s": 1, "days": 1, "bytes": 1, "": 1}
 PAGE = (ROOT / "docs" / "reference" / "limits.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (.*?) \| ([\d,]+) ?(\w*).*? \| .* \| `([\w/.]+)` \|$", PAGE, re.MULTILINE)
 

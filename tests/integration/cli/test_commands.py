@@ -105,6 +105,25 @@ def test_the_kubeconfig_names_our_proxy_and_carries_our_authority(root, project)
     assert written["current-context"] == written["contexts"][0]["name"]
 
 
+def test_a_ci_job_gets_its_kubeconfig_until_it_is_finished(root, project):
+    root.kasbah("agent", "register", "prod", "--project", project)
+    about = ["--ref", "main", "--environment", "production", "--kubeconfig-out", "job-kubeconfig"]
+    job = json.loads(root.kasbah("job-token", "create", "--project", project, *about, "-o", "json"))
+
+    written = yaml.safe_load((root.home / "job-kubeconfig").read_text())
+    [agent] = job["agents"]
+    [user] = written["users"]
+    assert user["name"] == f"agent:{agent['id']}"
+    assert user["user"]["token"].startswith(f"ci:{agent['id']}:glcbt-")
+    assert written["contexts"][0]["name"] == f"{project}:prod"
+    assert written["clusters"][0]["cluster"]["server"] == root.urls["k8s_proxy"]
+    assert written["clusters"][0]["cluster"]["certificate-authority-data"]
+    assert (job["protected"], job["environment"]["tier"]) == (True, "production")
+    root.kasbah("job-token", "finish", job["id"], "--project", project, "--yes")
+    assert "finished" in root.kasbah("job-token", "list", "--project", project)
+    root.kasbah("job-token", "finish", 999, "--project", project, "--yes", code=3)
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_environment_alone_is_enough(person, scheme):
     person.environ = {

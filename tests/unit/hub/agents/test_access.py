@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from kasbah.hub.agents import store
 from kasbah.hub.agents.ci_access import JobTerms
@@ -160,3 +161,26 @@ async def test_the_version_of_the_file_is_kept_with_each_entry(hub: HubServices)
     assert [(row.entry, row.line, row.commit_id) for row in rows] == [
         ("user_access.projects[0]", None, "c" * 40)
     ]
+
+
+async def test_strangers_cost_the_same_whether_there_is_an_agent_or_not(hub: HubServices):
+    owner, eve = await hub.user("owner"), await hub.user("eve")
+    hidden = await hub.agent(owner, await hub.project(owner, "fleet"), "hidden")
+    shared = await hub.agent(owner, await hub.project(owner, "shop"), "shared")
+    await hub.access.replace_configuration(shared.id, {"user_access": SHARED})
+    asked: list[list[str]] = [[]]
+
+    def note(*arguments: Any) -> None:
+        asked[-1].append(arguments[2])
+
+    async with hub.database.reading() as connection:
+        engine = connection.sync_engine
+    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+    for agent_id in (hidden.id, shared.id, 99):
+        agent = await hub.agents.find(agent_id)
+        asked.append([])
+        standing = await hub.access.standing(agent, eve)
+        assert not standing.may_know
+    sqlalchemy.event.remove(engine, "before_cursor_execute", note)
+    assert len(asked[1]) > 1
+    assert asked[1] == asked[2] == asked[3]
