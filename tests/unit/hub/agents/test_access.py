@@ -177,8 +177,8 @@ async def test_strangers_cost_the_same_whether_there_is_an_agent_or_not(hub: Hub
         engine = connection.sync_engine
     sqlalchemy.event.listen(engine, "before_cursor_execute", note)
     for agent_id in (hidden.id, shared.id, 99):
-        agent = await hub.agents.find(agent_id)
         asked.append([])
+        agent = await hub.agents.find(agent_id)
         standing = await hub.access.standing(agent, eve)
         assert not standing.may_know
     sqlalchemy.event.remove(engine, "before_cursor_execute", note)
