@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.e2e.kubectl import read_line, run_pod, running
@@ -43,20 +45,46 @@ class Office:
         group: Any = world.rest("GET", "/groups/ops")
         world.rest("POST", "/projects", {"name": "shop", "namespace_id": group["id"]}, expect=201)
         self.pod = run_pod(world)
+        self.browser: dict[str, str] = {}
+        """What a browser sends that is signed in."""
+        self._names = iter(f"person-{number}" for number in range(1, 100))
 
     def token_revoked(self) -> Leave:
-        user_id = self._member("rea")
+        user_id = self._member()
         token_id, bearer = self._token(user_id)
         return Leave(bearer, lambda: self._gone(f"/personal_access_tokens/{token_id}"))
 
     def membership_removed(self) -> Leave:
-        user_id = self._member("mel")
+        user_id = self._member()
         _, bearer = self._token(user_id)
         return Leave(bearer, lambda: self._gone(f"/projects/ops%2Fshop/members/{user_id}"))
 
     def sharing_rule_removed(self) -> Leave:
-        _, bearer = self._token(self._member("sho"))
+        _, bearer = self._token(self._member())
         return Leave(bearer, lambda: self.world.push_configuration(AGENT_CONFIGURATION))
+
+    def begin_session(self) -> tuple[dict[str, str], Callable[[], object]]:
+        """What the browser of somebody new sends, and how the session ends."""
+        _, bearer = self._token(self._member("fleet"))
+        token = {"PRIVATE-TOKEN": bearer.rpartition(":")[2]}
+        with self.world.client() as client:
+            begun = client.post(self._sessions, headers=token)
+        assert begun.status_code == 201, begun.text
+        browser = {
+            "Cookie": begun.headers["set-cookie"].partition(";")[0],
+            "X-Csrf-Token": begun.json()["csrf_token"],
+            "Gitlab-Agent-Id": str(self.world.agent_id),
+            "Sec-Fetch-Site": "same-origin",
+        }
+        return browser, lambda: self._end_sessions(token)
+
+    @property
+    def _sessions(self) -> str:
+        return f"{self.world.https}/api/v4/user/kas_session"
+
+    def _end_sessions(self, token: dict[str, str]) -> None:
+        with self.world.client() as client:
+            assert client.delete(self._sessions, headers=token).status_code == 204
 
     def job_finished(self) -> Leave:
         job_id, bearer = self._job()
@@ -72,11 +100,12 @@ class Office:
         )
         return made["id"], f"ci:{self.world.agent_id}:{made['token']}"
 
-    def _member(self, name: str) -> int:
+    def _member(self, project: str = "shop") -> int:
+        name = next(self._names)
         fields: dict[str, object] = {"name": name, "username": name, "email": f"{name}@example.com"}
         made: Any = self.world.rest("POST", "/users", fields, expect=201)
         member: dict[str, object] = {"user_id": made["id"], "access_level": DEVELOPER}
-        self.world.rest("POST", "/projects/ops%2Fshop/members", member, expect=201)
+        self.world.rest("POST", f"/projects/ops%2F{project}/members", member, expect=201)
         return int(made["id"])
 
     def _token(self, user_id: int) -> tuple[int, str]:
@@ -89,8 +118,11 @@ class Office:
 
     def status(self, bearer: str) -> int:
         """Of a new request."""
+        return self.status_with({"Authorization": f"Bearer {bearer}"})
+
+    def status_with(self, headers: dict[str, str]) -> int:
+        """Of a new request with these headers."""
         with self.world.client() as client:
-            headers = {"Authorization": f"Bearer {bearer}"}
             return client.get(f"{self.world.proxy}/version", headers=headers).status_code
 
 
@@ -133,6 +165,48 @@ def test_a_leave_that_is_taken_back_is_gone_in_seconds(office: Office, leave_of:
     )
     assert refused_s <= NEW_REQUESTS_S
     assert max(exec_s, watch_s) <= STREAMS_S
+
+
+def test_a_session_that_ended_is_gone_in_seconds(office: Office):
+    browser, end = office.begin_session()
+    wait_for(lambda: office.status_with(browser) == 200, told=office.world.up.tail)
+    watching = f"{office.world.proxy}/api/v1/namespaces?watch=true"
+    with office.world.client() as client, client.stream("GET", watching, headers=browser) as watch:
+        assert watch.status_code == 200
+        events = watch.iter_raw()
+        assert b'"ADDED"' in next(events)
+        end()
+        began = time.monotonic()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            deque(events, maxlen=0)
+        watch_s = time.monotonic() - began
+    refused_s = watch_s + wait_for(lambda: office.status_with(browser) == 401, STREAMS_S)
+    print(  # noqa: T201 - shown by pytest -s, and when the test fails
+        f"session_ended: watch cut after {watch_s:.1f} s, new requests refused after at most {refused_s:.1f} s"
+    )
+    assert watch_s <= STREAMS_S
+    assert refused_s <= NEW_REQUESTS_S
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Host": "evil.example"}, 421),
+        ({"X-Csrf-Token": "guessed"}, 401),
+        ({"Gitlab-Agent-Id": "999999"}, 401),
+        ({"Authorization": "Bearer pat:1:x"}, 401),
+        ({}, 200),
+    ],
+)
+def test_a_cookie_counts_on_the_hubs_pages_only(office: Office, changes: dict[str, str], status: int):
+    if not office.browser:
+        office.browser, _ = office.begin_session()
+        wait_for(lambda: office.status_with(office.browser) == 200, told=office.world.up.tail)
+    assert office.status_with(office.browser | changes) == status
 
 
 def ended_after(process: subprocess.Popen[bytes], began: float) -> float:
