@@ -161,7 +161,7 @@ async def test_the_events_of_a_watch_are_seen_at_once(world_with):
         await tunnel.accept()
         await tunnel.say_head(200, content_type="application/json")
         assert b" 200 " in await person.head()
-        for event in (b"one", b"two"):
+        for event in (b"one\n", b"two\n"):
             await tunnel.say_data(event)
             assert await person.chunk() == event
 
@@ -253,7 +253,7 @@ async def test_who_finds_all_tunnels_busy_waits_for_the_next_in_turn(world_with)
 
 @pytest.mark.asyncio
 async def test_an_agent_that_is_busy_is_told_from_one_that_is_not_there(world_with):
-    brief = KubernetesApiSettings(agent_wait_s=0.2)
+    brief = KubernetesApiSettings(agent_wait_s=0.2, outage_s=0)
     async with world_with(kubernetes_api=brief) as world, GrpcAgent(world.target) as agent:
         away = await world.get()
         assert (away.status, b"Agent connection not found" in away.body) == (502, True)
@@ -316,7 +316,7 @@ async def test_a_tunnel_begins_with_a_descriptor_that_makes_sense(world_with, fi
 
 @pytest.mark.asyncio
 async def test_a_tunnel_to_something_else_is_never_used(world_with):
-    brief = KubernetesApiSettings(agent_wait_s=0.2)
+    brief = KubernetesApiSettings(agent_wait_s=0.2, outage_s=0)
     async with world_with(kubernetes_api=brief) as world, GrpcAgent(world.target) as agent:
         services = [{"name": "other.Service", "methods": [{"name": "MakeRequest"}]}]
         await agent.connect(ConnectRequest(descriptor={"agent_descriptor": {"services": services}}))
@@ -451,7 +451,7 @@ async def test_a_connection_whose_grace_is_over_is_cut(world_with):
         person.ask(WATCH)
         await busy.accept()
         assert (await status_of(busy.call))[0] is not grpc.StatusCode.OK
-        assert (await person.answer()).status == 502
+        assert (await person.answer()).status == 503
 
 
 @pytest.mark.asyncio

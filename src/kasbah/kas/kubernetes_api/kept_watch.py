@@ -16,7 +16,7 @@ and for what is held of an event that is larger than the window; all watches tog
 from __future__ import annotations
 
 import math
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from prometheus_client import Counter
 
@@ -44,6 +44,8 @@ BREAKS: Final = Counter(
     "Watches whose stream broke off: resumed, or why they ended with an ERROR event or torn",
     ["result"],
 )
+Result = Literal["resumed", "expired", "refused", "unreachable", "torn"]
+_BROKE: Final = {result: BREAKS.labels(result) for result in get_args(Result)}
 _TOO_LARGE: Final = Counter(
     "kasbah_kas_watch_events_too_large",
     "Events too large to be held, which passed as they came",
@@ -320,7 +322,7 @@ class KeptWatch:
             self.broken_since = math.inf
             self.heard_at = self._keeper.now
             self._keeper.reopened(self)
-            BREAKS.labels("resumed").inc()
+            _BROKE["resumed"].inc()
 
     def _broke(self, code: int, message: str) -> None:
         """Its stream is gone, and more was to come."""
@@ -334,7 +336,7 @@ class KeptWatch:
         follower.broken()
         self._count_held(0)
         if torn:
-            BREAKS.labels("torn").inc()
+            _BROKE["torn"].inc()
             self._leave()
             self._client.reset(code, message)
         elif follower.progress is Progress.OVER:
@@ -365,10 +367,10 @@ class KeptWatch:
         delay_s *= 1 + self._keeper.chance() * REOPENING.jitter
         self._keeper.reopen(self, max(delay_s, at_least_s))
 
-    def _fail(self, failure: Failure, result: str) -> None:
+    def _fail(self, failure: Failure, result: Result) -> None:
         """Say why in one last event."""
         self._drop_stream()
-        BREAKS.labels(result).inc()
+        _BROKE[result].inc()
         follower = self._follower
         if follower is not None:
             self._client.data_received(follower.encoding.error_event(failure))
