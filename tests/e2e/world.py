@@ -27,6 +27,10 @@ import sandbox
 
 AGENTS = "/projects/ops%2Ffleet/cluster_agents"
 AGENT_CONFIGURATION = "user_access:\n  access_as: {agent: {}}\n  projects: [{id: ops/fleet}]\n"
+AS_USER_CONFIGURATION = (
+    "user_access:\n  access_as: {user: {}}\n  projects: [{id: ops/fleet}]\n  groups: [{id: ops}]\n"
+)
+DEVELOPER = 30
 
 
 def free_port() -> int:
@@ -118,6 +122,27 @@ class Program:
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Another agent of the project, with an agentk that is not started yet."""
+
+    id: int
+    program: Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody with a role in the group, and a token for the proxy."""
+
+    id: int
+    name: str
+    token: str
+
+    def bearer(self, agent_id: int) -> str:
+        """What their kubectl sends to use this agent."""
+        return f"pat:{agent_id}:{self.token}"
 
 
 @dataclass
@@ -326,7 +351,27 @@ class World:
         """It is no longer good."""
         self.rest("DELETE", f"{AGENTS}/{agent_id}/tokens/{token_id}", expect=204)
 
-    def write_kubeconfig(self) -> None:
+    def add_agent(self, name: str, configuration: str, *flags: str, address: str = "") -> Agent:
+        """Another agent with a token and a configuration of its own; `flags` and `address` as for `new_agentk`."""
+        agent_id, token_file = self.register(name), f"{name}-token"
+        self.new_token(agent_id, token_file)
+        self.push_configuration(configuration, name)
+        program = self.new_agentk(f"agentk-{name}", free_port(), *flags, address=address, known_by=token_file)
+        return Agent(id=agent_id, program=program)
+
+    def add_person(self, name: str, level: int | None = DEVELOPER) -> Person:
+        """Somebody new with this role in the group, or none."""
+        fields: dict[str, object] = {"name": name, "username": name, "email": f"{name}@example.com"}
+        made: Any = self.rest("POST", "/users", fields, expect=201)
+        if level is not None:
+            member: dict[str, object] = {"user_id": made["id"], "access_level": level}
+            self.rest("POST", "/groups/ops/members", member, expect=201)
+        wanted: dict[str, object] = {"name": "k", "scopes": ["k8s_proxy"]}
+        path = f"/users/{made['id']}/personal_access_tokens"
+        token: Any = self.rest("POST", path, wanted, expect=201)
+        return Person(id=made["id"], name=name, token=token["token"])
+
+    def write_kubeconfig(self, name: str = "kubeconfig", bearer: str = "") -> Path:
         """A kubeconfig as a person would have it: the authority, the proxy's address, the token."""
         config = {
             "apiVersion": "v1",
@@ -334,11 +379,13 @@ class World:
             "clusters": [
                 {"name": "k", "cluster": {"server": self.proxy, "certificate-authority": str(self.ca_file)}}
             ],
-            "users": [{"name": "u", "user": {"token": self.bearer}}],
+            "users": [{"name": "u", "user": {"token": bearer or self.bearer}}],
             "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
             "current-context": "c",
         }
-        (self.directory / "kubeconfig").write_text(json.dumps(config))
+        path = self.directory / name
+        path.write_text(json.dumps(config))
+        return path
 
     def wait_for_agent(self, timeout_s: float = 15, extra: Sequence[str] = ()) -> float:
         """Until kubectl is answered through the tunnel; how long that took, in seconds."""
