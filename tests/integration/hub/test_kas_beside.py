@@ -9,12 +9,20 @@ import pytest
 
 from kasbah.kas.hub_client.client import HubClient
 from kasbah.kas.hub_client.errors import (
+    AgentNotAllowedError,
     HubError,
     HubForbiddenError,
     HubNotFoundError,
     HubUnauthenticatedError,
 )
-from kasbah.kas.hub_client.records import AS_AGENT, AccessAsUser, RolesAt, UsageMetrics
+from kasbah.kas.hub_client.records import (
+    AS_AGENT,
+    AS_JOB,
+    AccessAsUser,
+    JobEnvironment,
+    RolesAt,
+    UsageMetrics,
+)
 from kasbah.kit.secrets import Secret
 from tests.integration.hub.conftest import KAS_KEY, URL, World
 from tests.integration.repositories.conftest import Git, serving_application
@@ -50,6 +58,49 @@ async def test_kas_learns_as_whom_a_person_acts(world: World):
     found = await kas.authorize_proxy_user(agent, key)
     roles = RolesAt(id=project, roles=("guest", "reporter", "developer"))
     assert (found.username, found.access_as) == ("mia", AccessAsUser(projects=(roles,)))
+
+
+async def test_kas_learns_which_entry_lets_a_person_in_and_what_keeps_one_out(world: World):
+    kas, project = hub_client(world), await world.project("fleet")
+    agent = await world.agent(project)
+    developer = Secret(await world.person("mia", "k8s_proxy"))
+    reporter = Secret(await world.person("rob", "k8s_proxy"))
+    await world.member(f"/projects/{project}", "mia", 30)
+    await world.member(f"/projects/{project}", "rob", 20)
+    shared = {"user_access": {"access_as": {"agent": {}}, "projects": [{"id": "root/fleet"}]}}
+    lines = {"user_access.projects[0]": 4}
+    await kas.agent_configuration(agent, shared, lines=lines, commit_id="c" * 40)
+    basis = (await kas.authorize_proxy_user(agent, developer)).basis
+    assert basis is not None
+    assert (basis.entry, basis.line, basis.project_path) == ("user_access.projects[0]", 4, "root/fleet")
+    with pytest.raises(HubForbiddenError) as caught:
+        await kas.authorize_proxy_user(agent, reporter)
+    assert "user_access.projects[0] in line 4" in caught.value.reason
+
+
+async def test_kas_learns_as_whom_a_job_acts_and_what_keeps_one_out(world: World):
+    kas, project = hub_client(world), await world.project("fleet")
+    agent, other = await world.agent(project), await world.agent(await world.project("other"), "two")
+    shop = await world.project("shop")
+    terms = {"id": "root/shop", "access_as": {"ci_job": {}}, "environments": ["production"]}
+    await kas.agent_configuration(agent, {"ci_access": {"projects": [terms]}})
+    path, ref = f"/projects/{shop}/job_tokens", "refs/heads/main"
+    made = (await world.root.post(path, json={"ref": ref, "environment": "production"})).json()
+    token = Secret(made["token"])
+    job = await kas.authorize_proxy_job(agent, token)
+    assert (job.job_id, job.project_id, job.group_ids, job.access_as) == (made["id"], shop, (), AS_JOB)
+    assert (job.username, job.config_project_id) == ("root", project)
+    assert job.environment == JobEnvironment(slug="production", tier="production")
+    with pytest.raises(AgentNotAllowedError) as caught:
+        await kas.authorize_proxy_job(other, token)
+    assert caught.value.reason == ""
+    elsewhere = (await world.root.post(path, json={"ref": ref, "environment": "staging"})).json()
+    with pytest.raises(AgentNotAllowedError) as caught:
+        await kas.authorize_proxy_job(agent, Secret(elsewhere["token"]))
+    assert "staging matches none of production" in caught.value.reason
+    await world.root.delete(f"{path}/{made['id']}")
+    with pytest.raises(HubUnauthenticatedError):
+        await kas.authorize_proxy_job(agent, token)
 
 
 async def test_kas_hears_each_refusal_as_its_own_error(world: World):

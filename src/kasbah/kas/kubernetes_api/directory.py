@@ -6,7 +6,8 @@ side tells a reason that the person may know, it follows them; without one, all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, NoReturn, Protocol
 
 from kasbah.errors import PeerError
@@ -24,6 +25,7 @@ from kasbah.kas.kubernetes_api import impersonation
 from kasbah.kas.kubernetes_api.access import Access, PersonAccessType
 from kasbah.kit.secrets import Secret
 from kasbah.wire.credential import Credential, CredentialKind
+from kasbah.wire.identity import InvalidIdentityError
 
 _JOB_REFUSALS: Final[Mapping[type[HubError], tuple[int, str]]] = {
     HubUnauthenticatedError: (401, "Unauthorized: CI job token"),
@@ -68,8 +70,7 @@ class Directory(Protocol):
 
         Raises:
             AccessDeniedError: it is not allowed.
-            UndecidedError, PeerError: nobody could say.
-            InvalidIdentityError: a name of theirs cannot be put into a header.
+            UndecidedError, PeerError: nobody could say, or not in words that a header can hold.
         """
 
 
@@ -104,6 +105,8 @@ class HubDirectory:
             raise AccessDeniedError(refusal, status=403) from error
         except HubError as error:
             _raise_job_refusal(error)
+        with _told_in_gitlabs_words():
+            identity = impersonation.identity_of_job(job)
         return Access(
             agent_id=job.agent_id,
             config_project_id=job.config_project_id,
@@ -111,7 +114,7 @@ class HubDirectory:
             user_id=job.user_id,
             username=job.username,
             job_id=job.job_id,
-            identity=impersonation.identity_of_job(job),
+            identity=identity,
             basis=job.basis,
         )
 
@@ -123,13 +126,15 @@ class HubDirectory:
             user = await self._user(credential)
         except (HubUnauthenticatedError, HubForbiddenError, HubNotFoundError) as error:
             raise AccessDeniedError(_with_reason("Unauthorized", error)) from error
+        with _told_in_gitlabs_words():
+            identity = impersonation.identity_of_person(user, access_type)
         return Access(
             agent_id=user.agent_id,
             config_project_id=user.config_project_id,
             access_type=access_type,
             user_id=user.user_id,
             username=user.username,
-            identity=impersonation.identity_of_person(user, access_type),
+            identity=identity,
             basis=user.basis,
         )
 
@@ -138,6 +143,15 @@ class HubDirectory:
         if credential.kind == "session":
             return await self._hub.authorize_proxy_session(agent_id, token, Secret(credential.csrf_token))
         return await self._hub.authorize_proxy_user(agent_id, token)
+
+
+@contextmanager
+def _told_in_gitlabs_words() -> Iterator[None]:
+    """A name that cannot be put into a header is nobody's, and not the agent's."""
+    try:
+        yield
+    except InvalidIdentityError as error:
+        raise UndecidedError(str(error), text="Failed to construct impersonation config") from error
 
 
 def _with_reason(text: str, error: HubError) -> str:

@@ -13,7 +13,7 @@ from kasbah.kas.hub_client.errors import (
     HubUnauthenticatedError,
     HubUnavailableError,
 )
-from kasbah.kas.hub_client.records import AS_JOB
+from kasbah.kas.hub_client.records import AS_JOB, AccessAsConfigured, AccessAsUser, RolesAt
 from kasbah.kas.kubernetes_api.directory import AccessDeniedError, HubDirectory, UndecidedError
 from kasbah.wire.credential import Credential
 from kasbah.wire.identity import AsUser
@@ -121,3 +121,17 @@ async def test_a_job_nobody_could_decide_on_is_told_so(error, cause):
 async def test_a_git_side_that_is_away_decides_nothing():
     with pytest.raises(HubUnavailableError):
         await HubDirectory(People(failure=HubUnavailableError("away"))).look_up(TOKEN)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("credential", [TOKEN, SESSION, JOB])
+async def test_a_name_that_no_header_can_hold_is_nobodys(credential):
+    odd = AccessAsUser(projects=(RolesAt(id=1, roles=("a\nb",)),))
+    people = People(
+        tokens={"good": mia(odd)},
+        sessions={("cookie", "csrf"): mia(odd)},
+        jobs={"running": job_of_mia(AccessAsConfigured(username="\u00fc"))},
+    )
+    with pytest.raises(UndecidedError) as caught:
+        await HubDirectory(people).look_up(credential)
+    assert caught.value.text == "Failed to construct impersonation config"
