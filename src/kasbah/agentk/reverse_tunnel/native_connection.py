@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from kasbah.agentk.reverse_tunnel.connection import ConnectionState, KasConnection, StreamAcceptor
+from kasbah.kit import socket_queues
 from kasbah.wire.native_tunnel.calls import open_call
 from kasbah.wire.native_tunnel.connection import TunnelConnection
 from kasbah.wire.native_tunnel.engine import Role
@@ -27,6 +28,7 @@ class NativeConnection(TunnelConnection, KasConnection):
         self._acceptor = acceptor
         self._hello: KasHello | None = None
         self.state = ConnectionState()
+        socket_queues.keep_short(transport)
         self.tunnel.greet(hello)
 
     @property

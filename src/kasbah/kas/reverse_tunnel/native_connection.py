@@ -11,6 +11,7 @@ from kasbah.kas.reverse_tunnel.call import AgentCall
 from kasbah.kas.reverse_tunnel.pod import Admitted, PodConnection
 from kasbah.kas.reverse_tunnel.refusal import Refusal
 from kasbah.kas.reverse_tunnel.unmask import unmask
+from kasbah.kit import socket_queues
 from kasbah.kit.secrets import Secret
 from kasbah.rpc.server import CallServer
 from kasbah.wire.native_tunnel.calls import answer_call
@@ -63,6 +64,7 @@ class AgentConnection(TunnelConnection, asyncio.Protocol):
         super().__init__(Role.KAS, transport, asyncio.get_running_loop().call_soon, unmask=unmask)
         self._owner = owner
         self._known = known
+        socket_queues.keep_short(transport)
         self.peer = peer
         self.since = since
         self.agent: AgentInfo | None = None
