@@ -10,7 +10,7 @@ from kasbah.hub.errors import UnauthenticatedError
 from kasbah.hub.groups.model import Visibility
 from kasbah.hub.identity import Authenticated, PersonalAccessToken, User
 from kasbah.hub.kas_client import GitPushEvent
-from kasbah.hub.projects.model import Project
+from kasbah.hub.projects.model import Project, ProtectedBranch
 from kasbah.kit.secrets import Secret
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -82,6 +82,8 @@ class FakeProjects:
     projects: dict[int, Project] = field(default_factory=dict)
     roles: dict[tuple[int, int], int] = field(default_factory=dict)
     touched: list[int] = field(default_factory=list)
+    protected: list[ProtectedBranch] = field(default_factory=list)
+    """Of every project."""
 
     def add(self, project: Project) -> None:
         self.projects[project.id] = project
@@ -111,8 +113,23 @@ class FakeProjects:
     async def touch(self, project_id: int) -> None:
         self.touched.append(project_id)
 
+    async def protected_branches(self, project_id: int) -> list[ProtectedBranch]:
+        return self.protected
+
     async def set_default_branch(self, project_id: int, branch: str) -> None:
         self.projects[project_id] = replace(self.projects[project_id], default_branch=branch)
+
+
+def make_protected(name: str, push: int = 40, merge: int = 40) -> ProtectedBranch:
+    """A rule about branches."""
+    return ProtectedBranch(
+        id=1,
+        project_id=7,
+        name=name,
+        push_access_level=push,
+        merge_access_level=merge,
+        allow_force_push=False,
+    )
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kasbah.gitrepo.settings import GitSettings
-from tests.doubles.git_accounts import make_user
+from tests.doubles.git_accounts import make_protected, make_user
 from tests.integration.repositories.conftest import PROJECT, http_get
 
 OTHER = 2
@@ -101,3 +101,19 @@ async def test_when_all_places_are_taken_the_next_is_told_to_come_back(host):
         answer = await http_get(hosting, target, owner=True)
     assert answer.startswith("HTTP/1.1 503 ")
     assert "retry-after: 10" in answer
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("role", "told"), [(30, "push code to protected branches"), (40, "")])
+async def test_a_protected_branch_is_pushed_to_by_maintainers(host, git, role, told):
+    async with host() as hosting:
+        hosting.accounts.grant("glpat-other", make_user(OTHER), "api")
+        hosting.projects.roles[OTHER, PROJECT] = role
+        hosting.projects.protected.append(make_protected("main"))
+        work = await git.make_work()
+        code, output = await git.try_run("push", hosting.url("glpat-other"), "main", "main:topic", cwd=work)
+        assert (code == 0, told in output) == (not told, True)
+        code, _ = await git.try_run("push", hosting.url("glpat-other"), "main:topic", cwd=work)
+        assert code == 0
+        code, output = await git.try_run("push", hosting.url("glpat-other"), ":main", cwd=work)
+        assert (code, "delete protected branches" in output) == (1, role == 40)

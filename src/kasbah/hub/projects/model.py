@@ -78,8 +78,13 @@ class ProtectedBranch:
 
     def admits(self, level: int, *, is_admin: bool) -> bool:
         """Whether somebody with this role may push or merge, and so run jobs there."""
-        wanted = (self.push_access_level, self.merge_access_level)
-        return any(_is_enough(level, least, is_admin=is_admin) for least in wanted)
+        return self.lets_push(level, is_admin=is_admin) or _is_enough(
+            level, self.merge_access_level, is_admin=is_admin
+        )
+
+    def lets_push(self, level: int, *, is_admin: bool) -> bool:
+        """Whether somebody with this role may push."""
+        return _is_enough(level, self.push_access_level, is_admin=is_admin)
 
 
 def _is_enough(level: int, least: int, *, is_admin: bool) -> bool:

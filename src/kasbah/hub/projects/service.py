@@ -14,7 +14,14 @@ from kasbah.hub.groups.model import NO_ACCESS, Namespace, Role
 from kasbah.hub.groups.service import GroupService
 from kasbah.hub.identity import User
 from kasbah.hub.projects import store
-from kasbah.hub.projects.model import BRANCH_REF, NewProject, NewProtectedBranch, Project, protections_of
+from kasbah.hub.projects.model import (
+    BRANCH_REF,
+    NewProject,
+    NewProtectedBranch,
+    Project,
+    ProtectedBranch,
+    protections_of,
+)
 
 _ROW_NOT_WRITTEN_YET = 0
 
@@ -142,6 +149,11 @@ class ProjectService:
         if namespace is None or await self._groups.access_level(caller, namespace) < Role.DEVELOPER:
             raise FieldsInvalidError({"namespace": ["is not valid"]})
         return namespace
+
+    async def protected_branches(self, project_id: int) -> list[ProtectedBranch]:
+        """Every rule about the project's branches, whoever asks: for those who decide by them."""
+        async with self._database.reading() as connection:
+            return await store.list_protected_branches(connection, project_id)
 
     async def list(
         self,

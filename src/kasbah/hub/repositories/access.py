@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from kasbah.errors import UserError
 from kasbah.gitrepo.process import GitService
+from kasbah.gitrepo.push_request import RefUpdate
 from kasbah.hub.groups.model import Role
+from kasbah.hub.projects.model import ProtectedBranch, protections_of
 
 PULL_SCOPES: Final = frozenset({"api", "read_repository", "write_repository"})
 PUSH_SCOPES: Final = frozenset({"api", "write_repository"})
@@ -74,3 +77,21 @@ def _check_push(scopes: AbstractSet[str], standing: Standing) -> None:
         raise AccessRefusedError("You are not allowed to upload code.")
     if standing.archived or standing.level < Role.DEVELOPER:
         raise AccessRefusedError("You are not allowed to push code to this project.")
+
+
+def refusal(
+    updates: Iterable[RefUpdate], rules: Sequence[ProtectedBranch], *, level: int, is_admin: bool
+) -> str:
+    """Why a push that asks for these updates is refused whole, as GitLab says it; empty: the branches let it in.
+
+    A protected branch takes pushes of those whom one of its rules lets push, and is never deleted by a push.
+    """
+    for update in updates:
+        found = protections_of(update.ref.decode(errors="replace"), rules)
+        if not found:
+            continue
+        if update.deletes:
+            return "You are not allowed to delete protected branches from this project."
+        if not any(rule.lets_push(level, is_admin=is_admin) for rule in found):
+            return "You are not allowed to push code to protected branches on this project."
+    return ""

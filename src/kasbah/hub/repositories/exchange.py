@@ -7,7 +7,7 @@ on the way out, held back until the push is durable.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -20,7 +20,7 @@ from kasbah.gitrepo.errors import (
 )
 from kasbah.gitrepo.process import GitCommand, GitExit, GitInput, run_git
 from kasbah.gitrepo.push_answer import PushAnswer
-from kasbah.gitrepo.push_request import PushRequest, PushRequestParser, render_refusal
+from kasbah.gitrepo.push_request import PushRequest, PushRequestParser, RefUpdate, render_refusal
 from kasbah.gitrepo.settings import MIB
 from kasbah.hub.projects.model import Project
 from kasbah.hub.repositories.client import ClientGoneError, GitClient
@@ -35,7 +35,11 @@ _FATAL_BAND: Final = b"\3"
 
 
 class PushRefusedError(RequestTooLargeError):
-    """The push breaks a limit of ours; git was not asked."""
+    """The push breaks a limit of ours, or a branch's protection; git was not asked."""
+
+
+AdmitUpdates = Callable[[Sequence[RefUpdate]], Awaitable[None]]
+"""Raises PushRefusedError for updates that this pusher may not ask for."""
 
 
 class Fetch:
@@ -103,7 +107,9 @@ class Push:
         *,
         project: Project,
         service: PushService,
+        admit: AdmitUpdates,
     ) -> None:
+        self._admit_updates = admit
         self._store = store
         self._settings = store.settings
         self._client = client
@@ -157,6 +163,7 @@ class Push:
     async def _admit(self, request: PushRequest) -> None:
         self._request = request
         self._answer = PushAnswer(side_band=request.side_band)
+        await self._admit_updates(request.updates)
         creations = sum(update.creates for update in request.updates)
         if creations and await self._store.count_refs(self._project.id) + creations > self._settings.max_refs:
             raise PushRefusedError(

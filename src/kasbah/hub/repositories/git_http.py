@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import parse_qs
@@ -22,10 +23,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kasbah.errors import PeerError, UserError
 from kasbah.gitrepo.errors import BadGitRequestError, GitTimedOutError, RequestTooLargeError
 from kasbah.gitrepo.process import GitCommand, GitService
+from kasbah.gitrepo.push_request import RefUpdate
 from kasbah.hub.errors import AccountBlockedError, DatabaseUnavailableError, UnauthenticatedError
 from kasbah.hub.identity import Authenticated, User
 from kasbah.hub.kas_client import KasClient
-from kasbah.hub.projects.model import Project
+from kasbah.hub.projects.model import Project, ProtectedBranch
 from kasbah.hub.repositories import access
 from kasbah.hub.repositories.access import (
     AccessRefusedError,
@@ -34,7 +36,7 @@ from kasbah.hub.repositories.access import (
     Standing,
 )
 from kasbah.hub.repositories.client import ClientGoneError, GitClient
-from kasbah.hub.repositories.exchange import Fetch, Push
+from kasbah.hub.repositories.exchange import AdmitUpdates, Fetch, Push, PushRefusedError
 from kasbah.hub.repositories.service import PushService
 from kasbah.hub.repositories.store import RepositoryStore
 from kasbah.hub.repositories.turns import BusyError, Turns
@@ -71,6 +73,8 @@ class Projects(Protocol):
     async def touch(self, project_id: int) -> None: ...
 
     async def set_default_branch(self, project_id: int, branch: str) -> None: ...
+
+    async def protected_branches(self, project_id: int) -> list[ProtectedBranch]: ...
 
 
 class NotGitError(UserError):
@@ -154,10 +158,15 @@ class _GitApp:
             protocol=_protocol(request, ask),
         )
         async with self._turns.turn(_caller(request, authenticated)):
-            await self._converse(request, client, command, project)
+            await self._converse(request, client, command, project, authenticated)
 
     async def _converse(
-        self, request: Request, client: GitClient, command: GitCommand, project: Project
+        self,
+        request: Request,
+        client: GitClient,
+        command: GitCommand,
+        project: Project,
+        authenticated: Authenticated | None,
     ) -> None:
         encoding = request.headers.get("content-encoding", "").strip().lower()
         if command.advertise:
@@ -166,8 +175,27 @@ class _GitApp:
             await Fetch(self._repositories, client, command).serve(encoding)
         else:
             await self._sweep(project.id)
-            push = Push(self._repositories, client, command, project=project, service=self._pushes)
+            push = Push(
+                self._repositories,
+                client,
+                command,
+                project=project,
+                service=self._pushes,
+                admit=self._admit(project, authenticated.user if authenticated else None),
+            )
             await push.serve(encoding)
+
+    def _admit(self, project: Project, user: User | None) -> AdmitUpdates:
+        """Judges a push by the branches it wants to move, as they are protected by then."""
+
+        async def admit(updates: Sequence[RefUpdate]) -> None:
+            rules = await self._projects.protected_branches(project.id)
+            level = await self._projects.access_level(user, project)
+            is_admin = user is not None and user.is_admin
+            if reason := access.refusal(updates, rules, level=level, is_admin=is_admin):
+                raise PushRefusedError(reason)
+
+        return admit
 
     async def _authorise(self, authenticated: Authenticated | None, ask: _Ask) -> Project:
         user = authenticated.user if authenticated else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kasbah.gitrepo.process import GitService
+from kasbah.gitrepo.push_request import RefUpdate
 from kasbah.hub.repositories import access
 from kasbah.hub.repositories.access import (
     AccessRefusedError,
@@ -12,6 +13,7 @@ from kasbah.hub.repositories.access import (
     ProjectHiddenError,
     Standing,
 )
+from tests.doubles.git_accounts import make_protected
 
 PULL, PUSH = GitService.UPLOAD_PACK, GitService.RECEIVE_PACK
 
@@ -89,3 +91,38 @@ def test_an_archived_project_is_pulled_and_not_pushed_to():
     access.check(PULL, standing("api", archived=True))
     with pytest.raises(AccessRefusedError):
         access.check(PUSH, standing("api", archived=True))
+
+
+def update(ref: str, new: str = "a" * 40) -> RefUpdate:
+    return RefUpdate(ref=ref.encode(), old="b" * 40, new=new)
+
+
+@pytest.mark.parametrize(
+    ("updates", "level", "expected"),
+    [
+        ([update("refs/heads/topic")], 30, ""),
+        ([update("refs/heads/main")], 30, "push code to protected branches"),
+        ([update("refs/heads/topic"), update("refs/heads/release/1")], 30, "push code to protected"),
+        ([update("refs/heads/main")], 40, ""),
+        ([update("refs/tags/main")], 30, ""),
+        ([update("refs/heads/open")], 30, ""),
+        ([update("refs/heads/merged")], 40, "push code to protected"),
+        ([update("refs/heads/topic", "0" * 40)], 30, ""),
+        ([update("refs/heads/main", "0" * 40)], 50, "delete protected branches"),
+    ],
+)
+def test_a_protected_branch_takes_pushes_of_those_whom_a_rule_lets_push(updates, level, expected):
+    rules = [
+        make_protected("main"),
+        make_protected("release/*"),
+        make_protected("open", push=30),
+        make_protected("merged", push=0, merge=30),
+    ]
+    reason = access.refusal(updates, rules, level=level, is_admin=False)
+    assert expected in reason
+    assert bool(reason) == bool(expected)
+
+
+def test_a_name_that_is_no_text_is_protected_by_what_fits_everything():
+    strange = RefUpdate(ref=b"refs/heads/\xff", old="b" * 40, new="a" * 40)
+    assert access.refusal([strange], [make_protected("*")], level=30, is_admin=False) != ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import pygit2
@@ -11,10 +12,11 @@ import pytest
 from kasbah.gitrepo import pkt_line
 from kasbah.gitrepo.errors import GitFailedError
 from kasbah.gitrepo.process import GitCommand, GitService
+from kasbah.gitrepo.push_request import RefUpdate
 from kasbah.gitrepo.settings import GitSettings
 from kasbah.hub.kas_client import GitPushEvent
 from kasbah.hub.repositories.client import ClientGoneError, GitClient
-from kasbah.hub.repositories.exchange import Fetch, Push
+from kasbah.hub.repositories.exchange import Fetch, Push, PushRefusedError
 from kasbah.hub.repositories.service import PushService
 from kasbah.hub.repositories.store import RepositoryStore
 from tests.doubles.asgi_client import AsgiClient
@@ -31,6 +33,8 @@ class World:
         self.kas, self.projects = FakeKasClient(), FakeProjects()
         self.projects.add(make_project())
         self.commit = ""
+        self.asked: list[bytes] = []
+        self.refused = ""
 
     async def build(self) -> World:
         await self.store.create(7, "main")
@@ -49,7 +53,16 @@ class World:
     async def push(self, asgi: AsgiClient) -> None:
         service = PushService(self.store, self.projects, self.kas)
         command = self.command(GitService.RECEIVE_PACK)
-        await Push(self.store, self.client(asgi), command, project=make_project(), service=service).serve("")
+        project = make_project()
+        push = Push(
+            self.store, self.client(asgi), command, project=project, service=service, admit=self.admit
+        )
+        await push.serve("")
+
+    async def admit(self, updates: Sequence[RefUpdate]) -> None:
+        self.asked += [update.ref for update in updates]
+        if self.refused:
+            raise PushRefusedError(self.refused)
 
     def client(self, asgi: AsgiClient) -> GitClient:
         return GitClient(asgi.receive, asgi.send, idle_s=5)
@@ -166,3 +179,16 @@ async def test_a_client_that_leaves_amid_its_pack_changes_nothing(tmp_path):
 def empty_pack() -> bytes:
     """A pack of no objects: the commit is there already."""
     return bytes.fromhex("5041434b0000000200000000029d08823bd8a8eab510ad6ac75c823cfd3ed31e")
+
+
+@pytest.mark.asyncio
+async def test_a_push_to_what_is_protected_is_refused_whole_before_git_hears_it(tmp_path):
+    world = await make(tmp_path)
+    world.refused = "You are not allowed to push code to protected branches on this project."
+    second = pkt_line.encode(f"{ZERO} {world.commit} refs/heads/two".encode())
+    asgi = AsgiClient([world.update("refs/heads/one") + second + pkt_line.FLUSH, empty_pack()])
+    await world.push(asgi)
+    assert world.asked == [b"refs/heads/one", b"refs/heads/two"]
+    assert asgi.body.count(b"protected branches") == 4  # for people, for the pack, and for each ref
+    assert world.refs() == ["refs/heads/main"]
+    assert world.kas.events == []
