@@ -25,6 +25,11 @@ def test_a_limit_is_what_the_page_says(what: str, number: str, unit: str, where:
     assert _value(where) == float(number.replace(",", "")) * UNITS[unit]
 
 
+@pytest.mark.parametrize("metric", sorted(set(re.findall(r"`(kasbah_\w+)`", PAGE))))
+def test_what_a_limit_is_seen_in_is_a_metric(metric: str):
+    assert f"| `{metric}` |" in (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
+
+
 def _value(where: str) -> float:
     module, *path = where.split(".")
     tree = modules()[f"kasbah/{module}.py"]
