@@ -652,6 +652,13 @@ def agent(g: Ground, name: str, configuration: str = "") -> int:
     return number
 
 
+def is_shared(g: Ground, number: int) -> bool:
+    """Whether kas has read the agent's configuration, which it does when agentk connects."""
+    bearer = f"Bearer pat:{number}:{g.world.user_token}"
+    with g.world.client() as client:
+        return client.get(f"{g.world.proxy}/version", headers={"Authorization": bearer}).status_code != 401
+
+
 @contextlib.contextmanager
 def agentk(g: Ground, name: str, configuration: str, *flags: str) -> Iterator[None]:
     """An agentk of that agent, connected."""
@@ -662,7 +669,7 @@ def agentk(g: Ground, name: str, configuration: str, *flags: str) -> Iterator[No
         program.argv = [a for a in program.argv if not a.startswith("--kubeconfig=") or a in flags]
     program.start()
     try:
-        wait_for(lambda: any(e["event"] == "connected to kas" for e in program.events()), told=program.tail)
+        wait_for(lambda: is_shared(g, number), told=program.tail)
         yield
     finally:
         program.kill()
@@ -683,7 +690,7 @@ def may_not_impersonate(g: Ground) -> dict[str, Any]:
 
 def not_connected(g: Ground) -> dict[str, Any]:
     with agentk(g, "asleep", g.world.configuration):
-        pass  # kas reads an agent's configuration while it is connected
+        pass
     return g.kasbah("asleep", "--project=ops/fleet")
 
 
@@ -698,6 +705,63 @@ def another_api_server(g: Ground) -> dict[str, Any]:
         f"location {PROXY} {{ rewrite ^{PROXY}(.*)$ /$1 break; proxy_pass {g.world.cluster.api_server}; }}"
     )
     return in_front(g, place)
+
+
+def with_a_command(g: Ground, *arguments: str, **environment: str) -> str:
+    """What a command of ours says that root types."""
+    surroundings = {
+        "KASBAH_URL": g.world.https,
+        "KASBAH_TOKEN_FILE": str(g.world.data / "root-token"),
+        "KASBAH_CA_FILE": str(g.world.ca_file),
+    } | environment
+    done = subprocess.run(
+        [sys.executable, "-m", "kasbah.cli", *arguments],
+        env=g.world.environment | surroundings,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return done.stdout
+
+
+def by_context(g: Ground, path: Path, name: str, **environment: str) -> dict[str, Any]:
+    """With nothing but a kubeconfig."""
+    nobody = {"KASBAH_URL": "", "KASBAH_TOKEN": "", "KASBAH_CA_FILE": ""}
+    flags = (f"--context={name}", "--watch=1s")
+    return g.kasbah(*flags, KUBECONFIG=str(path), **nobody | environment)
+
+
+def in_a_job(g: Ground, change: Callable[[str], str] = lambda text: text) -> dict[str, Any]:
+    """With the KUBECONFIG that is made for a job."""
+    path = g.directory / "job-kubeconfig"
+    path.unlink(missing_ok=True)
+    with_a_command(g, "job-token", "create", "--project=ops/fleet", "--ref=main", f"--kubeconfig-out={path}")
+    path.write_text(change(path.read_text()))
+    return by_context(g, path, "ops/fleet:prod")
+
+
+def by_kubectls_plugin(
+    g: Ground, change: Callable[[Path], None] = lambda path: None, **environment: str
+) -> dict[str, Any]:
+    """With the context that a person's kubectl uses, and the plugin that it names."""
+    path = g.directory / "people-kubeconfig"
+    told = with_a_command(
+        g, "agent", "update-kubeconfig", "prod", "--project=ops/fleet", f"--kubeconfig={path}"
+    )
+    name = told.removeprefix("Updated context ").strip().removesuffix(".")
+    change(path)
+    return by_context(g, path, name, **environment)
+
+
+def plugin_without_a_good_token(g: Ground) -> dict[str, Any]:
+    bad = g.directory / "bad-token"
+    bad.write_text("glpat-" + "x" * 50)
+
+    def spoil(path: Path) -> None:
+        path.write_text(path.read_text().replace(str(g.world.data / "root-token"), str(bad)))
+
+    return by_kubectls_plugin(g, spoil, XDG_CACHE_HOME=str(g.directory / "empty-cache"))
 
 
 KASBAH_FAULTS: dict[str, tuple[Seed, str, tuple[str, ...]]] = {
@@ -767,6 +831,31 @@ KASBAH_FAULTS: dict[str, tuple[Seed, str, tuple[str, ...]]] = {
         ("agent-may-not-impersonate",),
     ),
     "a person without rights": (no_right_to_list_pods, "cluster.pods", ("rbac-list-pods",)),
+    "a context that is not there": (
+        lambda g: by_context(g, g.world.directory / "kubeconfig", "nobody"),
+        "kubeconfig",
+        ("kubeconfig-unusable",),
+    ),
+    "a context of another authority": (
+        lambda g: in_a_job(
+            g,
+            lambda text: "\n".join(
+                line for line in text.splitlines() if "certificate-authority-data" not in line
+            ),
+        ),
+        "kas.tls",
+        ("tls-unknown-authority",),
+    ),
+    "a job's token that is not good": (
+        lambda g: in_a_job(g, lambda text: text.replace("glcbt-", "glcbt-x")),
+        "cluster.version",
+        ("agent-not-allowed",),
+    ),
+    "a plugin whose token is not good": (
+        plugin_without_a_good_token,
+        "agent.credential",
+        ("no-credential",),
+    ),
     "kas' path leads to a page": (
         lambda g: in_front(g, f"location /-/ {{ proxy_pass http://127.0.0.1:{g.serve(saying(PAGE))}; }}"),
         "kas.refuses",
@@ -824,6 +913,8 @@ CLEAN_KASBAH: dict[str, Seed] = {
     "by id and with a token for the proxy alone": lambda g: g.kasbah(
         str(g.world.agent_id), "--watch=1s", token=token_with(g, "read_api", "k8s_proxy")[1]
     ),
+    "in a job": in_a_job,
+    "by kubectl's plugin": by_kubectls_plugin,
     "with a pod": lambda g: g.kasbah(*WAY, f"--pod={run_pod(g.world)}"),
     "behind nginx": lambda g: in_front(g, g.behind(GOOD)),
     "through a proxy": lambda g: g.kasbah(

@@ -34,11 +34,15 @@ class ProxySettings:
     """Comma-separated hosts, domains, addresses and CIDR blocks that are dialled directly; `*` for all."""
 
 
+class ProxyUrlError(UserError):
+    """A proxy variable of the environment cannot be used."""
+
+
 def read(secret: Secret) -> ProxyAddress | None:
     """The proxy that a variable's value names; None when it is empty.
 
     Raises:
-        UserError: the proxy's URL cannot be used.
+        ProxyUrlError: the proxy's URL cannot be used.
     """
     if not secret:
         return None
@@ -47,9 +51,9 @@ def read(secret: Secret) -> ProxyAddress | None:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port
     except ValueError as error:
-        raise UserError("HTTPS_PROXY or HTTP_PROXY does not hold a URL") from error
+        raise ProxyUrlError("HTTPS_PROXY or HTTP_PROXY does not hold a URL") from error
     if parts.scheme != "http" or not parts.hostname:
-        raise UserError("only http:// proxies are supported in HTTPS_PROXY and HTTP_PROXY")
+        raise ProxyUrlError("only http:// proxies are supported in HTTPS_PROXY and HTTP_PROXY")
     credentials = ""
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

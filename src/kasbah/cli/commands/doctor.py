@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
@@ -22,6 +23,7 @@ short-lived token in the cache), and shows no secret. `agentk doctor` does the s
 
 - As far as kas: `kasbah doctor`
 - The whole way: `kasbah doctor prod --project ops/fleet`
+- In a job, with the job's KUBECONFIG: `kasbah doctor --context ops/fleet:prod`
 - Do silent streams last, and does exec really work? `kasbah doctor prod -p ops/fleet --watch 90s --pod web-0`
 
 Exit codes: 0 all is well (there may be warnings), 1 something is wrong, 2 wrong usage.
@@ -32,7 +34,9 @@ def doctor(
     agent: AgentName = "",
     *,
     project: InProject = "",
-    namespace: Annotated[str, Parameter(name=["--namespace", "-n"])] = "default",
+    context: str = "",
+    kubeconfig_file: Annotated[Path | None, Parameter(name="--kubeconfig")] = None,
+    namespace: Annotated[str, Parameter(name=["--namespace", "-n"])] = "",
     pod: str = "",
     watch: str = "5s",
     output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
@@ -42,7 +46,10 @@ def doctor(
 
     Args:
         agent: The agent, by name (with --project) or id; without it the way is looked at as far as kas.
-        namespace: Where to look in the cluster.
+        context: A context of the kubeconfig instead of an agent: its server and its credential, without any login; in a
+            job, the one that `kasbah job-token create` or GitLab wrote.
+        kubeconfig_file: The file of that context instead of $KUBECONFIG or ~/.kube/config.
+        namespace: Where to look in the cluster; else the context's, else default.
         pod: A pod in which to really run `true`, over WebSocket; without it exec is tried on a pod that is not there.
         watch: How long a watch must last; 30s or more finds proxies that end what is silent.
         output: text for people; json for machines.
@@ -50,7 +57,15 @@ def doctor(
     watch_s = parse_duration(watch).total_seconds()
     if not 1 <= watch_s <= _LONGEST_WATCH_S:
         raise UsageError("--watch takes from 1s to 1h")
-    wanted = Wanted(agent=agent, project=project, namespace=namespace, pod=pod, watch_s=watch_s)
+    wanted = Wanted(
+        agent=agent,
+        project=project,
+        context=context,
+        kubeconfig=kubeconfig_file,
+        namespace=namespace,
+        pod=pod,
+        watch_s=watch_s,
+    )
     report = examination.run(here, wanted, as_json=output == "json")
     fault = report.first_fault
     if fault is not None:

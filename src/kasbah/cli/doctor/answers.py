@@ -10,7 +10,8 @@ from kasbah.kit.doctor.check import FaultError
 from kasbah.kit.doctor.link import Answer
 from kasbah.wire.kubernetes_status import MESSAGE_PREFIX, is_from_kas
 
-_NOT_CONNECTED: Final = "Agent connection not found"
+_NOT_CONNECTED: Final = ("Agent connection not found", "the agent is not connected")
+"""GitLab's words, and ours for an agent that was there a moment ago."""
 _CLUSTER_AWAY: Final = "cannot reach the Kubernetes API server"
 _SEE_AGENT: Final = (
     "run `agentk doctor` where agentk runs: it names the hop, and prints the YAML of missing rights"
@@ -49,7 +50,7 @@ def judge(answer: Answer, target: str, *, expected: tuple[int, ...]) -> dict[str
 
 def _of_kas(answer: Answer, message: str) -> FaultError:
     told = message.removeprefix(MESSAGE_PREFIX)
-    if _NOT_CONNECTED in told:
+    if any(words in told for words in _NOT_CONNECTED):
         return FaultError(
             "agent-not-connected",
             f"kas lets you in, but no agentk of this agent is connected: {told}",
@@ -76,7 +77,7 @@ def _of_kas(answer: Answer, message: str) -> FaultError:
 
 
 def _of_api_server(answer: Answer, message: str) -> FaultError:
-    if answer.status == 403 and "impersonate" in message:
+    if answer.status == 403 and "cannot impersonate" in message:
         return FaultError(
             "agent-may-not-impersonate", f"the agent may not act as you in its cluster: {message}", _SEE_AGENT
         )

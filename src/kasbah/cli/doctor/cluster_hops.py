@@ -79,8 +79,10 @@ class ClusterHops:
 
     async def _look_at_credential(self) -> Finding:
         self._bearer = await self._obtain()
-        kind, agent_id, _ = self._bearer.reveal().split(":", 2)
-        return Finding(seen=f"a credential of the kind {kind} for agent {agent_id}")
+        kind, _, rest = self._bearer.reveal().partition(":")
+        if kind not in {"pat", "ci"}:
+            return Finding(seen="a credential that is none of kas'")
+        return Finding(seen=f"a credential of the kind {kind} for agent {rest.partition(':')[0]}")
 
     async def _look_at_version(self) -> Finding:
         await self._ask_json("GET", "/version")  # the first one also asks the hub who this is

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from kasbah.cli import credential
-from kasbah.cli.doctor import surroundings
+from kasbah.cli import credential, kubeconfig
+from kasbah.cli.doctor import context, surroundings
 from kasbah.cli.doctor.cluster_hops import ClusterHops
 from kasbah.cli.doctor.hub_hops import HubHops
 from kasbah.cli.doctor.kas_hops import KasHops
@@ -21,6 +22,8 @@ from kasbah.errors import UserError
 from kasbah.kit.doctor import rendering, runner
 from kasbah.kit.doctor.check import Check, FaultError, Finding, Report
 from kasbah.kit.doctor.rendering import Cleaner, Lines
+from kasbah.kit.doctor.way import Way
+from kasbah.kit.http_proxy import ProxyUrlError
 from kasbah.kit.secrets import Secret
 
 if TYPE_CHECKING:
@@ -38,7 +41,11 @@ class Wanted:
     agent: str = ""
     """Empty: look as far as kas."""
     project: str = ""
-    namespace: str = "default"
+    context: str = ""
+    """A context of a kubeconfig, instead of login and agent."""
+    kubeconfig: Path | None = None
+    namespace: str = ""
+    """Empty: the context's own, else `default`."""
     pod: str = ""
     watch_s: float = 5.0
 
@@ -62,20 +69,13 @@ class Examination:
         yield from self._hub.checks()
         url = urlsplit(self._hub.proxy_url or _UNKNOWN_KAS)
         way = surroundings.way_to_kas(self._host, url, self._here.environ)
-        yield from KasHops(url, way).checks()
+        yield from KasHops(url, way).checks("hub.metadata")
         if not self._wanted.agent:
             return
         yield Check(
             name="agent.exists", doing="look the agent up", look=self._find_agent, needs=("hub.token",)
         )
-        cluster = ClusterHops(
-            way,
-            url,
-            self._obtain,
-            namespace=self._wanted.namespace,
-            pod=self._wanted.pod,
-            watch_s=self._wanted.watch_s,
-        )
+        cluster = _cluster_hops(way, url, self._obtain, self._wanted)
         yield from cluster.checks("kas.refuses", "agent.exists")
 
     async def _find_agent(self) -> Finding:
@@ -105,19 +105,70 @@ class Examination:
         return Secret(json.loads(made)["status"]["token"])
 
 
+class ContextExamination:
+    """One run with what a kubeconfig says, and no login: as in a job."""
+
+    def __init__(self, here: Terminal, wanted: Wanted) -> None:
+        if wanted.agent or wanted.project:
+            raise UsageError("--context says which agent; give no other")
+        self._here = here
+        self._wanted = wanted
+        self._context = context.read(kubeconfig.choose_file(here.environ, wanted.kubeconfig), wanted.context)
+        self._url = urlsplit(self._context.server)
+        self._way = surroundings.way_of_context(self._context, self._url, here.environ)
+
+    @property
+    def secrets(self) -> list[Secret]:
+        return [self._context.token]
+
+    def checks(self) -> Iterator[Check]:
+        """In order."""
+        yield Check(name="kubeconfig", doing="read the kubeconfig", look=self._look_at_context)
+        yield from KasHops(self._url, self._way).checks("kubeconfig")
+        namespace = self._wanted.namespace or self._context.namespace
+        wanted = replace(self._wanted, namespace=namespace)
+        yield from _cluster_hops(self._way, self._url, self._obtain, wanted).checks("kas.refuses")
+
+    async def _look_at_context(self) -> Finding:
+        plugin = self._context.plugin.get("command", "nothing")
+        shows = "a token" if self._context.token else f"what {plugin} prints"
+        return Finding(seen=f"the context {self._context.name} of {self._context.file} shows {shows}")
+
+    async def _obtain(self) -> Secret:
+        return await context.credential(self._context, self._here.environ)
+
+
+def _cluster_hops(
+    way: Way, url: SplitResult, obtain: Callable[[], Awaitable[Secret]], wanted: Wanted
+) -> ClusterHops:
+    return ClusterHops(
+        way,
+        url,
+        obtain,
+        namespace=wanted.namespace or "default",
+        pod=wanted.pod,
+        watch_s=wanted.watch_s,
+    )
+
+
 def run(here: Terminal, wanted: Wanted, *, as_json: bool) -> Report:
     """Look at everything, telling it as it happens."""
-    clean = Cleaner(surroundings.proxy_secrets(here.environ))
-    lines = _lines(here, clean, as_json=as_json)
+    secrets = surroundings.proxy_secrets(here.environ)
     try:
-        host = here.host()
-        clean = Cleaner([host.token, *surroundings.proxy_secrets(here.environ)])
-        lines = _lines(here, clean, as_json=as_json)
-        checks: Iterator[Check] = Examination(here, host, wanted).checks()
+        if wanted.context:
+            by_context = ContextExamination(here, wanted)
+            secrets += by_context.secrets
+            checks = by_context.checks()
+        else:
+            host = here.host()
+            secrets.append(host.token)
+            checks = Examination(here, host, wanted).checks()
     except UsageError:
         raise
     except UserError as error:
-        checks = iter([_no_login(error)])
+        checks = iter([_unusable(error, "kubeconfig" if wanted.context else "login")])
+    clean = Cleaner(secrets)
+    lines = _lines(here, clean, as_json=as_json)
     report = asyncio.run(runner.examine(checks, lines))
     if as_json:
         here.say(rendering.render_json(report, clean))
@@ -136,11 +187,14 @@ def _lines(here: Terminal, clean: Cleaner, *, as_json: bool) -> Lines:
     return Lines(write, clean, terminal=stream.isatty(), quiet=as_json)
 
 
-def _no_login(error: UserError) -> Check:
+def _unusable(error: UserError, name: str) -> Check:
     async def look() -> Finding:
+        if isinstance(error, ProxyUrlError):
+            raise FaultError("settings-unusable", str(error), "correct the variable: http://host:port")
+        if name == "kubeconfig":
+            raise FaultError("kubeconfig-unusable", str(error), "see --kubeconfig, KUBECONFIG and --context")
         fault = "not-logged-in" if isinstance(error, NotAllowedError) else "login-unusable"
-        raise FaultError(
-            fault, str(error), "run `kasbah login --url URL`, or set KASBAH_URL and KASBAH_TOKEN_FILE"
-        )
+        advice = "run `kasbah login --url URL`, or set KASBAH_URL and KASBAH_TOKEN_FILE"
+        raise FaultError(fault, str(error), advice)
 
-    return Check(name="login", doing="read the login", look=look)
+    return Check(name=name, doing=f"read the {name}", look=look)

@@ -12,20 +12,20 @@ from kasbah.wire.kubernetes_status import is_from_kas
 
 
 class KasHops:
-    """One kas, named by the hub's metadata."""
+    """One kas, named by the hub's metadata or a kubeconfig."""
 
     def __init__(self, url: SplitResult, way: Way) -> None:
         self._url = url
         self._way = way
 
-    def checks(self) -> list[Check]:
+    def checks(self, *needs: str) -> list[Check]:
         """In order; the last one is `kas.refuses`."""
         return [
             Check(
                 name="kas.address",
                 doing="read its address",
                 look=self._look_at_address,
-                needs=("hub.metadata",),
+                needs=needs,
             ),
             *self._way.checks("kas.address"),
             Check(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import SplitResult
 
+from kasbah.cli.doctor.context import KubeContext
 from kasbah.cli.hosts import Host
 from kasbah.errors import UserError
 from kasbah.kit import http_proxy
@@ -32,6 +33,24 @@ def way_to_kas(host: Host, url: SplitResult, environ: Mapping[str, str]) -> Way:
     """As kubectl goes with the kubeconfig that we write: the stored authority alone is trusted, if there is one."""
     context = ssl.create_default_context(cadata=host.ca_certificate or None)
     return _way("kas", host, url, environ, context if url.scheme == "https" else None)
+
+
+def way_of_context(context: KubeContext, url: SplitResult, environ: Mapping[str, str]) -> Way:
+    """As kubectl goes with this context.
+
+    Raises:
+        UserError: its authority cannot be used.
+    """
+    host = Host(url=context.server, token=Secret(""), ca_certificate=context.ca_pem)
+    if context.ca_pem:
+        _trust(ssl.create_default_context(), host)
+    way = way_to_kas(host, url, environ)
+    remedy = f"write its PEM into certificate-authority-data of {context.file}"
+    way.trust = Trust(remedy=remedy, authorities=way.trust.authorities)
+    way.server_name = context.server_name or way.server_name
+    if context.insecure and way.context is not None:
+        way.context = certificate.unverifying()
+    return way
 
 
 def _trust(context: ssl.SSLContext, host: Host) -> None:

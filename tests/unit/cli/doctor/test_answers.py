@@ -32,6 +32,7 @@ def test_an_expected_answer_is_its_document():
         ),
         (of_kas(503, "Agent connection not found"), "agent-not-connected"),
         (of_kas(502, "the agent cannot reach the Kubernetes API server: dial tcp"), "agent-cluster-away"),
+        (of_kas(503, "the agent is not connected just now and is expected back"), "agent-not-connected"),
         (of_kas(503, "all tunnels of the agent are busy; try again"), "kas-busy"),
         (of_kas(429, "Too many requests"), "kas-busy"),
         (of_kas(413, "The request's body is over 1 bytes"), "kas-body-limit"),

@@ -71,3 +71,51 @@ def test_nothing_of_the_token_is_shown(tmp_path: Any):
     assert TOKEN not in json.dumps(document)
     assert isinstance(here.stderr, io.StringIO)
     assert here.stderr.getvalue() == ""
+
+
+def kubeconfig(tmp_path: Any) -> Any:
+    path = tmp_path / "config"
+    document = {
+        "clusters": [
+            {"name": "k", "cluster": {"server": "https://127.0.0.1:1/k8s-proxy/", "tls-server-name": "kas"}}
+        ],
+        "users": [{"name": "u", "user": {"token": "ci:7:glcbt-secret"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u", "namespace": "web"}}],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_context_needs_no_login(tmp_path: Any):
+    here = terminal()
+    wanted = Wanted(context="c", kubeconfig=kubeconfig(tmp_path))
+    report = examination.run(here, wanted, as_json=True)
+    assert [result.name for result in report.results][:4] == [
+        "kubeconfig",
+        "kas.address",
+        "kas.proxy",
+        "kas.dns",
+    ]
+    assert report.first_fault is not None
+    assert report.first_fault.name == "kas.tcp"
+    assert "may you list pods in web" in str(report.results)
+    assert isinstance(here.stdout, io.StringIO)
+    assert "glcbt-secret" not in here.stdout.getvalue()
+
+
+def test_a_context_that_is_not_there_is_the_first_fault(tmp_path: Any):
+    report = examination.run(terminal(), Wanted(context="x", kubeconfig=kubeconfig(tmp_path)), as_json=True)
+    assert report.first_fault is not None
+    assert report.first_fault.fault == "kubeconfig-unusable"
+
+
+def test_a_context_and_an_agent_are_one_too_many():
+    with pytest.raises(UsageError, match="give no other"):
+        examination.run(terminal(), Wanted(context="c", agent="prod"), as_json=True)
+
+
+def test_a_proxy_that_cannot_be_used_is_told_as_such(tmp_path: Any):
+    _, (report, _) = run(
+        HOME=str(tmp_path), KASBAH_URL="https://git.example", KASBAH_TOKEN=TOKEN, HTTPS_PROXY="socks5://x"
+    )
+    assert report.first_fault.fault == "settings-unusable"

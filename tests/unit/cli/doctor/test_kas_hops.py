@@ -21,7 +21,7 @@ def hops(url: str) -> KasHops:
 
 
 def test_nothing_is_looked_at_before_the_hub_has_named_it():
-    checks = hops("https://kas.example/k8s-proxy/").checks()
+    checks = hops("https://kas.example/k8s-proxy/").checks("hub.metadata")
     assert (checks[0].needs, checks[-1].name, checks[-1].needs) == (
         ("hub.metadata",),
         "kas.refuses",

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import ssl
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from kasbah.cli.doctor import surroundings
+from kasbah.cli.doctor.context import KubeContext
 from kasbah.cli.hosts import Host
 from kasbah.errors import UserError
 from kasbah.kit.secrets import Secret
@@ -58,3 +62,19 @@ def test_the_proxys_password_is_a_secret():
     ]
     assert {PROXIES["HTTPS_PROXY"], "mia:pw12", "glpat-y"} <= set(secrets)
     assert surroundings.proxy_secrets({"HTTPS_PROXY": "socks5://proxy.example"})
+
+
+def test_a_context_brings_its_own_trust_and_name():
+    context = KubeContext(
+        name="c",
+        file=Path("config"),
+        server="https://kas.example",
+        ca_pem=OWN.ca_certificate,
+        server_name="kas",
+    )
+    way = surroundings.way_of_context(context, urlsplit(context.server), {})
+    assert (way.server_name, way.trust.authorities) == ("kas", ("test CA",))
+    assert "certificate-authority-data of config" in way.trust.remedy
+    trusting = surroundings.way_of_context(replace(context, insecure=True), urlsplit(context.server), {})
+    assert trusting.context is not None
+    assert trusting.context.verify_mode is ssl.CERT_NONE
