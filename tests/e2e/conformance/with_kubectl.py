@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.e2e.conformance.behaviour import ALL, Behaviour, Seen, said
+from tests.e2e.conformance.behaviour import ALL, Behaviour, Seen, plain, said
 from tests.e2e.conformance.side import Done, Side
 from tests.e2e.conformance.writing import config_map, deployment
 
@@ -137,6 +139,11 @@ WRITES = {
     "create role and binding": "create role r --verb=get --resource=pods;create rolebinding b --role=r --user=u -o yaml",
     "create quota": "create quota q --hard=pods=5",
     "create service and ingress": "create service clusterip c --clusterip=None;create ingress i --rule=h/p=s:80 -o name",
+    "drain --dry-run=server": "drain kwok-node --dry-run=server --ignore-daemonsets --pod-selector=none=here",
+    "cordon --dry-run=server": "cordon kwok-node --dry-run=server",
+    "create token": "create serviceaccount robot;create token none",
+    "run": 'run quick --image=i --restart=Never --overrides={"spec":{"schedulerName":"nobody"}} -o name;get pod quick',
+    "certificate approve": "certificate approve none",
     "taint of a node that is not": "taint node none a=b:NoSchedule",
     "events of a deprecated kind": "get endpoints",
 }
@@ -225,6 +232,40 @@ def _impersonate(side: Side, program: str) -> Seen:
 
 
 _enter("--as, where the agent acts as itself", _impersonate, older=True, who="agent")
+
+
+def _local_proxy(side: Side, program: str, *flags: str) -> Seen:
+    """`kubectl proxy`, and what a browser would get of it."""
+    command = [str(side.door.binaries[program]), "proxy", "--port=0", *flags]
+    with subprocess.Popen(command, env=side.environment(), stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(b":")[2])
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            told = []
+            for path in ("/version", "/api/v1/namespaces/none", "/api/v1/namespaces/default"):
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                told.append((answer.status, answer.getheader("Content-Type"), plain(answer.read(), side)))
+            connection.close()
+            return told
+        finally:
+            process.kill()
+
+
+def _local_proxy_with_path(side: Side, program: str) -> Seen:
+    return _local_proxy(side, program, "--append-server-path")
+
+
+_enter("proxy --append-server-path", _local_proxy_with_path, older=True)
+ALL.append(
+    Behaviour(
+        name=f"{CURRENT} proxy",
+        do=functools.partial(_local_proxy, program=CURRENT),
+        difference="local-proxy",
+        stated=lambda direct, through: direct[0][0] == 200 and {one[0] for one in through} == {404},
+    )
+)
 
 
 def _prune(side: Side, program: str) -> Seen:

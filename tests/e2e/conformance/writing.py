@@ -197,6 +197,13 @@ def _create_large(side: Side) -> Seen:
     return seen(answer, side), side.get(side.within("configmaps", "m")).unpacked.count(b"x")
 
 
+@behaviour("create: 1 MiB of data that is 2 MiB of JSON", grpc=True)
+def _create_mebibyte(side: Side) -> Seen:
+    answer = side.post(side.within("configmaps"), config_map(large="\n" * (MIB - 100)))
+    again = side.put(side.within("configmaps", "m"), json.loads(answer.body))
+    return seen(answer, side), seen(again, side)
+
+
 @behaviour("create: 2.5 MiB are too large for etcd")
 def _create_too_large_for_etcd(side: Side) -> Seen:
     body = {"metadata": {"name": "m", "annotations": {}}, "data": {"large": "x" * (5 * MIB // 2)}}
@@ -530,6 +537,19 @@ def _delete_collection_dry(side: Side) -> Seen:
 @behaviour("post to an object is a 405")
 def _post_object(side: Side) -> Seen:
     return seen(side.post(_made(side), config_map()), side)
+
+
+@behaviour("agent: the agent's own rights make, change and delete", who="agent")
+def _as_the_agent(side: Side) -> Seen:
+    path = side.within("configmaps")
+    answers = [
+        side.post(path, config_map(a="1")),
+        side.patch(path + "/m", {"data": {"a": "2"}}),
+        side.patch(path + "/m?fieldManager=me&force=true", config_map(a="3"), "apply-patch+yaml"),
+        side.get(path + "/m", accept=METADATA),
+        side.delete(path + "/m"),
+    ]
+    return [seen(answer, side) for answer in answers]
 
 
 @behaviour("secret: its text is not stored twice")
