@@ -23,6 +23,7 @@ from kasbah.kas.configuration_file.schema import ConfigurationFile
 from kasbah.kas.http_server.settings import HttpServerSettings
 from kasbah.kas.internal_api.settings import InternalApiSettings
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kas.tracing.settings import TracingSettings
 from kasbah.kit import logs, loop, shared_secret
 from kasbah.kit.secrets import Secret, scrub
 
@@ -108,6 +109,7 @@ def _settings(file: ConfigurationFile, stack: ExitStack) -> KasSettings:
         explain_refusals=proxy is None or proxy.explain_refusals,
         audit=file_settings.audit(file.kasbah.audit),
         access_log=file_settings.access_log(file.kasbah.access_log),
+        tracing=file_settings.tracing(probes.tracing) if probes.tracing else TracingSettings(),
         hub_client=file_settings.hub_client(file),
         http_server=HttpServerSettings(drain_s=drain_s),
         reverse_tunnel=ReverseTunnelSettings(

@@ -52,6 +52,8 @@ from kasbah.kas.redis.settings import RedisSettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kas.tracing.exporter import SpanExporter, open_exporter
+from kasbah.kas.tracing.settings import TracingSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
 from kasbah.kas.usage_metrics.reporter import UsageReporter
 from kasbah.kit import shared_secret
@@ -92,6 +94,7 @@ class KasSettings:
     kubernetes_api: KubernetesApiSettings = field(default_factory=KubernetesApiSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     explain_refusals: bool = True
     """Below a cluster's 403, tell people who they are there and what would allow the request."""
     hub_client: HubClientSettings = field(default_factory=HubClientSettings)
@@ -140,6 +143,7 @@ class Kas:
         self._server = HttpServer(settings.listens, _not_yet, settings.http_server)
         self._bridge = AsgiBridge(application, self._server.clock)
         self._audit, self._access_log = open_journal(settings.audit), open_access_log(settings.access_log)
+        self._spans = open_exporter(settings.tracing, version=settings.version)
         self._proxy = KubernetesApiProxy(
             HubDirectory(hub),
             private.tunnels if private else registry,
@@ -148,7 +152,7 @@ class Kas:
             usage=usage,
             settings=settings.kubernetes_api,
             explainer=RefusalExplainer() if settings.explain_refusals else None,
-            journal=_journal(self._audit, self._access_log),
+            journal=_journal(self._audit, self._access_log, self._spans),
         )
         self._server.route = Router(
             proxy=self._proxy.exchange, agent_upgrade=self._tunnels.accept, application=self._bridge.exchange
@@ -204,7 +208,7 @@ class Kas:
             parts.append(self._internal_api.run())
         if self._private_api is not None:
             parts.append(self._private_api.run())
-        journals = [journal.run() for journal in (self._audit, self._access_log) if journal is not None]
+        journals = [journal.run() for journal in (self._audit, self._access_log, self._spans) if journal]
         async with (
             alongside(self._deployment.run(), *journals),  # the last request ends before they do
             alongside(*parts),
@@ -251,9 +255,10 @@ def _deployment(settings: KasSettings) -> Deployment:
     return over_redis(settings.redis, settings.private_api.secret if settings.private_api else b"")
 
 
-def _journal(audit: AuditJournal | None, access_log: AccessLog | None) -> Journal:
+def _journal(audit: AuditJournal | None, access_log: AccessLog | None, spans: SpanExporter | None) -> Journal:
     journal = audit or NoJournal()
-    return journal if access_log is None else ObservedJournal(journal, [access_log])
+    observers = [observer for observer in (access_log, spans) if observer is not None]
+    return ObservedJournal(journal, observers) if observers else journal
 
 
 def _private_api(settings: KasSettings, deployment: Deployment) -> PrivateApi | None:

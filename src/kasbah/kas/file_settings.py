@@ -26,6 +26,7 @@ from kasbah.kas.configuration_file.schema import (
     ObservabilitySection,
     PrivateApiSection,
     RedisSection,
+    TracingSection,
 )
 from kasbah.kas.gitops.settings import Settings as GitopsSettings
 from kasbah.kas.http_server.server import Listen, make_tls_context
@@ -35,6 +36,7 @@ from kasbah.kas.observability.settings import ObservabilitySettings
 from kasbah.kas.private_api.own_url import HOST, find_own_url
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.redis.settings import RedisSettings, RedisTls
+from kasbah.kas.tracing.settings import TracingSettings
 from kasbah.kit import shared_secret
 from kasbah.kit.chained_log.settings import ChainedLogSettings
 from kasbah.kit.listening import bound, parse_listen_address
@@ -142,6 +144,16 @@ def audit(section: AuditSection) -> AuditSettings:
 
 def access_log(section: AccessLogSection) -> AccessLogSettings:
     return AccessLogSettings(file=section.file)
+
+
+def tracing(section: TracingSection) -> TracingSettings:
+    """Raises UserError: a file cannot be used."""
+    ca_file = section.otlp_ca_certificate_file
+    return TracingSettings(
+        otlp_endpoint=section.otlp_endpoint,
+        token=_password(section.otlp_token_secret_file),
+        tls=trust(ca_file, "observability.tracing.otlp_ca_certificate_file") if ca_file else None,
+    )
 
 
 def redis(section: RedisSection) -> RedisSettings:

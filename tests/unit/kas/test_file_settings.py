@@ -146,3 +146,12 @@ def test_without_a_word_there_is_neither_audit_nor_access_log(tmp_path: Path):
     assert file_settings.audit(section.audit).directory is None
     given = file(tmp_path, "kasbah: {access_log: {file: '-'}}").kasbah.access_log
     assert file_settings.access_log(given).file == "-"
+
+
+def test_traces_go_where_the_file_says_with_its_token(tmp_path: Path):
+    (tmp_path / "token").write_text("secret\n")
+    text = f"tracing: {{otlp_endpoint: 'http://c/v1/traces', otlp_token_secret_file: {tmp_path / 'token'}}}"
+    section = file(tmp_path, f"observability: {{{text}}}").observability.tracing
+    assert section is not None
+    made = file_settings.tracing(section)
+    assert (made.otlp_endpoint, made.token.reveal(), made.tls) == ("http://c/v1/traces", "secret", None)

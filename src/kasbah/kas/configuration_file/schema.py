@@ -219,12 +219,12 @@ class ReadinessSection(UrlPathSection, frozen=True, kw_only=True):
 
 
 class TracingSection(Section, frozen=True, kw_only=True):
-    otlp_endpoint: Annotated[Text1, WITHOUT_EFFECT]
-    """Nothing is traced."""
-    otlp_token_secret_file: Annotated[str, WITHOUT_EFFECT] = ""
-    """Nothing is traced."""
-    otlp_ca_certificate_file: Annotated[str, WITHOUT_EFFECT] = ""
-    """Nothing is traced."""
+    otlp_endpoint: Uri
+    """Where spans of proxied requests go, over OTLP with JSON: such as `http://localhost:4318/v1/traces`."""
+    otlp_token_secret_file: str = ""
+    """A file with the collector's bearer token."""
+    otlp_ca_certificate_file: str = ""
+    """PEM certificates to trust, instead of the system's."""
 
 
 class SentrySection(Section, frozen=True, kw_only=True):
