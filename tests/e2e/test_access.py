@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 import pytest
@@ -207,6 +210,41 @@ def test_a_cookie_counts_on_the_hubs_pages_only(office: Office, changes: dict[st
         office.browser, _ = office.begin_session()
         wait_for(lambda: office.status_with(office.browser) == 200, told=office.world.up.tail)
     assert office.status_with(office.browser | changes) == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("its own", 101), ("", 403), ("null", 403), ("https://evil.example", 403), ("http://127.0.0.1", 403)],
+)
+def test_a_shell_in_a_browser_needs_the_hubs_page(office: Office, origin: str, status: int):
+    browser, _ = office.begin_session()
+    wait_for(lambda: office.status_with(browser) == 200, told=office.world.up.tail)
+    asked = {
+        "command": "true",
+        "stdout": "1",
+        "gitlab-agent-id": browser["Gitlab-Agent-Id"],
+        "gitlab-csrf-token": browser["X-Csrf-Token"],
+    }
+    opening = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+        "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
+        "Cookie": browser["Cookie"],
+    }
+    if origin:
+        opening["Origin"] = office.world.https if origin == "its own" else origin
+    proxy = urlsplit(office.world.proxy)
+    context = ssl.create_default_context(cafile=office.world.ca_file)
+    connection = http.client.HTTPSConnection(proxy.netloc, timeout=10, context=context)
+    path = f"{proxy.path}/api/v1/namespaces/default/pods/{office.pod}/exec?{urlencode(asked)}"
+    try:
+        connection.request("GET", path, headers=opening)
+        answer = connection.getresponse()
+        assert answer.status == status, answer.read(500)
+    finally:
+        connection.close()
 
 
 def ended_after(process: subprocess.Popen[bytes], began: float) -> float:
