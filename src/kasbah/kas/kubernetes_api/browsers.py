@@ -8,7 +8,6 @@ CSRF token beside it is for the Git side to check.
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from kasbah.wire.http1 import RequestHead
 
@@ -23,7 +22,7 @@ class Browsers:
     def __init__(self, external_origin: str) -> None:
         """`external_origin` is the hub's; without one no page may ask, and no cookie counts."""
         self._origin = external_origin.encode()
-        self._host = (urlsplit(external_origin).hostname or "").encode()
+        self._host = _host(self._origin.partition(b"://")[2])
 
     def may_ask(self, head: RequestHead) -> bool:
         """Whether a request with an `Origin` is heard at all.
@@ -57,5 +56,11 @@ class Browsers:
 
     def _gets_cookies(self, authority: bytes) -> bool:
         """The hub's own host or a subdomain of it: a foreign name that leads here is an attack on a browser's network."""
-        host = (urlsplit(b"//" + authority).hostname or b"").lower()
+        host = _host(authority)
         return host == self._host or host.endswith(b"." + self._host)
+
+
+def _host(authority: bytes) -> bytes:
+    """The name or address without its port; of anything else, something that is no host of ours."""
+    address, bracket, _ = authority.partition(b"]")
+    return (address if bracket else authority.partition(b":")[0]).lower()

@@ -95,6 +95,7 @@ def test_a_foreign_page_may_not_use_the_hubs_cookie(method: bytes, origin: bytes
         b"hub.example.evil.example",
         b"127.0.0.1",
         b"[::1]:8443",
+        b"[1::2::3]",
         b"example",
     ],
 )
@@ -113,3 +114,18 @@ def test_two_opinions_of_the_browser_must_agree():
 def test_a_websocket_with_a_cookie_needs_the_hubs_origin(origin: bytes, status: int):
     for site in (b"", b"same-origin"):
         assert refusal(b"hub.example", b"GET", origin, site, UPGRADE[:-2]) == status
+
+
+@pytest.mark.parametrize(
+    ("hub", "host", "status"),
+    [
+        ("https://[::1]:8443", b"[::1]", 0),
+        ("https://[::1]:8443", b"[::2]:8443", 421),
+        ("https://[::1]", b"[1::2::3]", 421),
+        ("https://127.0.0.1:8443", b"127.0.0.1:1", 0),
+        ("https://127.0.0.1:8443", b"127.0.0.2", 421),
+        ("http://Hub.Example", b"hub.example", 0),
+    ],
+)
+def test_the_hub_may_be_an_address(hub: str, host: bytes, status: int):
+    assert refusal(host, hub=hub) == status
