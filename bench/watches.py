@@ -11,6 +11,7 @@ import httpx2
 from bench import stack
 from bench.api_server import ALL, ONE
 from bench.crowd import Crowd
+from bench.processes import cpu_seconds
 from bench.results import Goal, Report, Spread
 from bench.route import Route
 from kasbah.kit import loop, open_files
@@ -22,6 +23,8 @@ P50_MS: Final = 0.5
 P99_MS: Final = 2.0
 LAST_MS: Final = 100.0
 _EVERY_S: Final = 0.005
+_SETTLE_S: Final = 1.0
+_HEADER: Final = ("route", "p50 ms", "p99 ms", f"last of {CROWD:,}, ms", "CPU µs an event")
 
 
 def measure(processes: Processes, *, quick: bool) -> list[Report]:
@@ -45,6 +48,8 @@ class Taken:
         self.p50: list[float] = []
         self.p99: list[float] = []
         self.last: list[float] = []
+        self.cpu_us = 0.0
+        """Of the programs between, for an event to one watch when it goes to all of them."""
 
 
 async def _look_at(route: Route, api_server: str, rounds: int, events: int) -> Taken:
@@ -52,6 +57,8 @@ async def _look_at(route: Route, api_server: str, rounds: int, events: int) -> T
     async with httpx2.AsyncClient(base_url=api_server, trust_env=False) as order, Crowd(route) as crowd:
         await crowd.open(WATCHES)
         await order.post(ALL)
+        await crowd.hear(WATCHES, timeout_s=10)
+        await asyncio.sleep(_SETTLE_S)
         for _ in range(rounds):
             crowd.delays.clear()
             for _ in range(events):
@@ -62,12 +69,15 @@ async def _look_at(route: Route, api_server: str, rounds: int, events: int) -> T
             taken.p50.append(cuts[49] * 1000)
             taken.p99.append(cuts[98] * 1000)
         await crowd.open(CROWD - len(crowd))
+        await asyncio.sleep(_SETTLE_S)
+        used = cpu_seconds(route.pids)
         for _ in range(rounds):
             crowd.delays.clear()
             await order.post(ALL)
             await crowd.hear(CROWD, timeout_s=10)
             taken.last.append(max(crowd.delays) * 1000)
             await asyncio.sleep(0.2)
+        taken.cpu_us = (cpu_seconds(route.pids) - used) / rounds / CROWD * 1e6
     return taken
 
 
@@ -76,9 +86,10 @@ def _report(direct: Taken, ours: Taken, rounds: int, events: int) -> Report:
         f"{rounds} rounds: {events} events to one of {WATCHES:,} watches each, 200 a second; then one event to all of "
         f"{CROWD:,}. First all rounds without us, then all with us; median (minimum to maximum)."
     )
-    report = Report(title="Watches", how=how, header=("route", "p50 ms", "p99 ms", f"last of {CROWD:,}, ms"))
+    report = Report(title="Watches", how=how, header=_HEADER)
     for name, taken in (("direct", direct), (stack.NATIVE, ours)):
-        report.rows.append([name, *(_shown(figures) for figures in (taken.p50, taken.p99, taken.last))])
+        shown = [_shown(figures) for figures in (taken.p50, taken.p99, taken.last)]
+        report.rows.append([name, *shown, f"{taken.cpu_us:.0f}" if taken.cpu_us else "-"])
     report.goals = [
         _added("an event, p50 added", ours.p50, direct.p50, P50_MS),
         _added("an event, p99 added", ours.p99, direct.p99, P99_MS),
