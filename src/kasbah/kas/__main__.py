@@ -106,6 +106,7 @@ def _settings(file: ConfigurationFile, stack: ExitStack) -> KasSettings:
         agent_configuration=file_settings.agent_configuration(file),
         gitops=file_settings.gitops(agent.gitops),
         kubernetes_api=file_settings.kubernetes_api(file),
+        session_recording=file_settings.session_recording(file),
         explain_refusals=proxy is None or proxy.explain_refusals,
         audit=file_settings.audit(file.kasbah.audit),
         access_log=file_settings.access_log(file.kasbah.access_log),

@@ -52,6 +52,8 @@ from kasbah.kas.redis.settings import RedisSettings
 from kasbah.kas.reverse_tunnel.registry import TunnelRegistry
 from kasbah.kas.reverse_tunnel.server import ReverseTunnelServer
 from kasbah.kas.reverse_tunnel.settings import ReverseTunnelSettings
+from kasbah.kas.session_recording.recorder import open_recorder
+from kasbah.kas.session_recording.settings import SessionRecordingSettings
 from kasbah.kas.tracing.exporter import SpanExporter, open_exporter
 from kasbah.kas.tracing.settings import TracingSettings
 from kasbah.kas.usage_metrics.counters import UsageCounters
@@ -95,6 +97,7 @@ class KasSettings:
     audit: AuditSettings = field(default_factory=AuditSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    session_recording: SessionRecordingSettings = field(default_factory=SessionRecordingSettings)
     explain_refusals: bool = True
     """Below a cluster's 403, tell people who they are there and what would allow the request."""
     hub_client: HubClientSettings = field(default_factory=HubClientSettings)
@@ -144,6 +147,7 @@ class Kas:
         self._bridge = AsgiBridge(application, self._server.clock)
         self._audit, self._access_log = open_journal(settings.audit), open_access_log(settings.access_log)
         self._spans = open_exporter(settings.tracing, version=settings.version)
+        self._recorder = open_recorder(settings.session_recording)
         self._proxy = KubernetesApiProxy(
             HubDirectory(hub),
             private.tunnels if private else registry,
@@ -152,6 +156,7 @@ class Kas:
             usage=usage,
             settings=settings.kubernetes_api,
             explainer=RefusalExplainer() if settings.explain_refusals else None,
+            recorder=self._recorder,
             journal=_journal(self._audit, self._access_log, self._spans),
         )
         self._server.route = Router(
@@ -208,7 +213,8 @@ class Kas:
             parts.append(self._internal_api.run())
         if self._private_api is not None:
             parts.append(self._private_api.run())
-        journals = [journal.run() for journal in (self._audit, self._access_log, self._spans) if journal]
+        writers = (self._audit, self._access_log, self._spans, self._recorder)
+        journals = [writer.run() for writer in writers if writer]
         async with (
             alongside(self._deployment.run(), *journals),  # the last request ends before they do
             alongside(*parts),

@@ -36,6 +36,7 @@ from kasbah.kas.observability.settings import ObservabilitySettings
 from kasbah.kas.private_api.own_url import HOST, find_own_url
 from kasbah.kas.private_api.settings import PrivateApiSettings
 from kasbah.kas.redis.settings import RedisSettings, RedisTls
+from kasbah.kas.session_recording.settings import SessionRecordingSettings
 from kasbah.kas.tracing.settings import TracingSettings
 from kasbah.kit import shared_secret
 from kasbah.kit.chained_log.settings import ChainedLogSettings
@@ -108,6 +109,18 @@ def kubernetes_api(file: ConfigurationFile) -> KubernetesApiSettings:
         ours,
         grant_ttl_s=min(ours.grant_ttl_s, proxy.allowed_agent_cache_ttl),
         denial_ttl_s=min(ours.denial_ttl_s, proxy.allowed_agent_cache_error_ttl),
+    )
+
+
+def session_recording(file: ConfigurationFile) -> SessionRecordingSettings:
+    proxy = file.agent.kubernetes_api
+    section = proxy.session_recording if proxy else None
+    if section is None:
+        return SessionRecordingSettings()
+    return SessionRecordingSettings(
+        directory=Path(section.directory),
+        with_input=section.with_input,
+        max_file_bytes=section.max_file_size,
     )
 
 

@@ -27,6 +27,7 @@ from kasbah.kas.app import Kas, KasSettings
 from kasbah.kas.audit.settings import AuditSettings
 from kasbah.kas.http_server.server import Listen
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
+from kasbah.kas.session_recording.settings import SessionRecordingSettings
 from kasbah.kit import logs, loop, shared_secret
 from kasbah.kit.listening import Bound
 from kasbah.kit.secrets import Secret, scrub
@@ -86,6 +87,9 @@ async def _serve(settings: UpSettings, addresses: Addresses) -> None:
         observability=_listen(addresses.observability) if addresses.observability else None,
         agent_configuration=AgentConfigurationSettings(gitlab_external_url=urls.external),
         kubernetes_api=KubernetesApiSettings(external_origin=urls.external),
+        session_recording=SessionRecordingSettings(
+            directory=settings.record_sessions, with_input=settings.record_input
+        ),
         explain_refusals=settings.explain_refusals,
         audit=_audit(settings),
         access_log=AccessLogSettings(file=settings.access_log),

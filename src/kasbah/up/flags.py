@@ -48,6 +48,10 @@ class UpSettings:
     """Where the audit log lies."""
     access_log: str = ""
     """Where one line a request to a cluster goes: a path, or `-` for stdout; empty: nowhere."""
+    record_sessions: Path | None = None
+    """Where exec and attach sessions are recorded; None: nowhere."""
+    record_input: bool = False
+    """Record what is typed, too."""
     explain_refusals: bool = True
     """Below a cluster's 403, tell people who they are there and what would allow the request."""
     database_url: Secret | None = None
@@ -75,12 +79,16 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSett
     parser.add_argument("--audit", choices=("all", "writes", "off"), default="all")
     parser.add_argument("--audit-directory", type=Path)
     parser.add_argument("--access-log", default="")
+    parser.add_argument("--record-sessions", type=Path)
+    parser.add_argument("--record-input", action="store_true")
     parser.add_argument("--explain-refusals", action=argparse.BooleanOptionalAction, default=True)
     flags = parser.parse_args(arguments)
     if (flags.tls_cert is None) != (flags.tls_key is None):
         raise UserError("--tls-cert and --tls-key belong together: give both or neither")
     if flags.kas_api_secret_file is not None and flags.kas_api is None:
         raise UserError("--kas-api-secret-file is for --kas-api: give that, too")
+    if flags.record_input and flags.record_sessions is None:
+        raise UserError("--record-input is for --record-sessions: give that, too")
     database_url = environ.pop("KASBAH_DATABASE_URL", "")
     return UpSettings(
         data=flags.data.absolute(),
@@ -97,6 +105,8 @@ def parse(arguments: Sequence[str], environ: MutableMapping[str, str]) -> UpSett
         audit=flags.audit,
         audit_directory=(flags.audit_directory or flags.data / "audit").absolute(),
         access_log=flags.access_log,
+        record_sessions=flags.record_sessions.absolute() if flags.record_sessions else None,
+        record_input=flags.record_input,
         explain_refusals=flags.explain_refusals,
         database_url=Secret(database_url) if database_url else None,
     )

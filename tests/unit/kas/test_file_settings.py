@@ -14,6 +14,7 @@ from kasbah.kas.configuration_file.reading import read
 from kasbah.kas.configuration_file.schema import ConfigurationFile
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kas.redis.settings import RedisSettings
+from kasbah.kas.session_recording.settings import SessionRecordingSettings
 
 GITLAB = "gitlab: {address: http://gitlab, external_url: 'http://people/', authentication_secret_file: /s}\n"
 
@@ -37,6 +38,14 @@ def test_what_is_remembered_by_default_is_what_we_promise(tmp_path: Path):
     assert (hub.calls_per_s, hub.calls_at_once) == (50, 250)
     assert file_settings.kubernetes_api(made) == KubernetesApiSettings(external_origin="http://people")
     assert file_settings.agent_configuration(made).gitlab_external_url == "http://people/"
+
+
+def test_sessions_are_recorded_when_the_file_says_where(tmp_path: Path):
+    assert file_settings.session_recording(file(tmp_path)) == SessionRecordingSettings()
+    assert file_settings.session_recording(file(tmp_path, "agent: {kubernetes_api: {}}")).directory is None
+    section = "session_recording: {directory: /r, with_input: true, max_file_size: 5}"
+    made = file_settings.session_recording(file(tmp_path, f"agent: {{kubernetes_api: {{{section}}}}}"))
+    assert made == SessionRecordingSettings(directory=Path("/r"), with_input=True, max_file_bytes=5)
 
 
 def test_the_file_shortens_what_is_remembered(tmp_path: Path):

@@ -50,6 +50,14 @@ def test_the_database_s_url_is_taken_out_of_the_environment_and_not_printed():
     assert "hunter2" not in repr(settings)
 
 
+def test_sessions_are_recorded_where_somebody_says():
+    assert parse([], {}).record_sessions is None
+    settings = parse(["--record-sessions", "/r", "--record-input"], {})
+    assert (settings.record_sessions, settings.record_input) == (Path("/r"), True)
+    with pytest.raises(UserError, match="--record-input is for --record-sessions"):
+        parse(["--record-input"], {})
+
+
 def test_refusals_are_explained_unless_told_otherwise():
     assert parse([], {}).explain_refusals
     assert not parse(["--no-explain-refusals"], {}).explain_refusals

@@ -31,6 +31,8 @@ def up(
     audit: Literal["all", "writes", "off"] = "all",
     audit_directory: Path | None = None,
     access_log: str = "",
+    record_sessions: Path | None = None,
+    record_input: Annotated[bool, Parameter(negative="")] = False,
     explain_refusals: bool = True,
 ) -> None:
     """Run everything on this machine until stopped: hub and kas in one process.
@@ -54,6 +56,8 @@ def up(
         audit: Which requests to clusters the audit log holds: all, only those that may change something, or none.
         audit_directory: Where the audit log lies; DATA/audit when not given.
         access_log: Where one line of JSON a request to a cluster goes: a path, or - for stdout; nowhere when not given.
+        record_sessions: A directory where exec and attach sessions are recorded, a file each; nowhere when not given.
+        record_input: Record what is typed, too; passwords are typed.
         explain_refusals: Below a cluster's 403, tell people who they are there and what would allow the request.
     """
     if (tls_cert is None) != (tls_key is None):
@@ -76,6 +80,10 @@ def up(
         arguments += ["--audit-directory", str(audit_directory)]
     if access_log:
         arguments += ["--access-log", access_log]
+    if record_sessions is not None:
+        arguments += ["--record-sessions", str(record_sessions)]
+    if record_input:
+        arguments.append("--record-input")
     if not explain_refusals:
         arguments.append("--no-explain-refusals")
     os.execv(sys.executable, [sys.executable, "-m", "kasbah.up", *arguments])  # noqa: S606 - no shell is wanted

@@ -153,6 +153,15 @@ class GitopsSection(Section, frozen=True, kw_only=True):
     """Files of one project."""
 
 
+class SessionRecordingSection(Section, frozen=True, kw_only=True):
+    directory: Text1
+    """Not GitLab's, like the whole section: where exec and attach sessions are recorded, a file each."""
+    with_input: bool = False
+    """Record what is typed, too; passwords are typed."""
+    max_file_size: Uint32 = 64 * 1024 * 1024
+    """Bytes of one file; a recording that would grow beyond ends, and its session goes on."""
+
+
 class KubernetesApiSection(Section, frozen=True, kw_only=True):
     listen: ListenKubernetesApiSection = ListenKubernetesApiSection()
     url_path_prefix: str = "/"
@@ -161,6 +170,8 @@ class KubernetesApiSection(Section, frozen=True, kw_only=True):
     """How long a yes about who may use an agent is remembered, never longer than 5 s."""
     allowed_agent_cache_error_ttl: Duration = Duration(10)
     """How long a no is remembered, never longer than 2 s."""
+    session_recording: SessionRecordingSection | None = None
+    """Absent: nothing is recorded."""
     explain_refusals: bool = True
     """Not GitLab's: below a cluster's 403, tell people who they are there and what would allow the request."""
     websocket_token_secret_file: Annotated[str, WITHOUT_EFFECT] = ""
