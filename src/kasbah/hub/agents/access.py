@@ -148,7 +148,11 @@ class AccessService:
         agent_id, today = agent.id if agent else _NO_AGENT, self._clock().date()
         async with self._database.reading() as connection:
             roles = await store.list_user_access_roles(
-                connection, agent_id=agent_id, user_id=user.id, today=today
+                connection,
+                agent_id=agent_id,
+                user_id=user.id,
+                today=today,
+                share_anywhere=self._share_anywhere,
             )
             level = await store.level_at_home(connection, agent_id=agent_id, user_id=user.id, today=today)
             home = await projects_store.find(connection, agent.project_id if agent else _NO_PROJECT)

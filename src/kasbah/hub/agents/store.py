@@ -240,9 +240,7 @@ async def list_of_jobs(
         .order_by(first.c.rank, first.c.depth, agents.c.id)
     )
     if not share_anywhere:
-        root_id = sa.select(namespaces.c.root_id).where(namespaces.c.id == project.namespace_id)
-        own = sa.select(namespaces.c.id).where(namespaces.c.root_id == root_id.scalar_subquery())
-        chosen = chosen.where(projects.c.namespace_id.in_(own))
+        chosen = chosen.where(projects.c.namespace_id.in_(_below_the_same_root(project.namespace_id)))
     rows = await connection.execute(chosen)
     return [
         SharedAgent(
@@ -289,11 +287,12 @@ def _ways_to(project: Project, *, share_anywhere: bool) -> sa.CompoundSelect[Any
 
 
 async def list_user_access_roles(
-    connection: AsyncConnection, *, agent_id: int, user_id: int, today: date
+    connection: AsyncConnection, *, agent_id: int, user_id: int, today: date, share_anywhere: bool
 ) -> list[RoleAt]:
     """The user's roles in what `user_access` shares the agent with, in the order of the configuration.
 
-    One statement decides on the pairs (what is shared, who is a member), so no pair is mixed up in between.
+    What lies outside the top-level namespace of the agent's project counts only where the instance allows it. One
+    statement decides on the pairs (what is shared, who is a member), so no pair is mixed up in between.
     """
     levels = levels_of(user_id, today)
     shared = sa.and_(authorizations.c.agent_id == agent_id, authorizations.c.access == "user_access")
@@ -314,13 +313,28 @@ async def list_user_access_roles(
     at = sa.or_(
         routes.c.project_id == authorizations.c.project_id, routes.c.namespace_id == authorizations.c.group_id
     )
-    rows = await connection.execute(
+    chosen = (
         sa.select(authorizations, roles.c.level, routes.c.path)
         .join(roles, roles.c.id == authorizations.c.id)
         .join(routes, at)
         .order_by(authorizations.c.id)
     )
+    if not share_anywhere:
+        home_id = sa.select(projects.c.namespace_id).join(agents, agents.c.project_id == projects.c.id)
+        own = _below_the_same_root(home_id.where(agents.c.id == agent_id).scalar_subquery())
+        inside = sa.select(projects.c.id).where(projects.c.namespace_id.in_(own))
+        chosen = chosen.where(
+            sa.or_(authorizations.c.group_id.in_(own), authorizations.c.project_id.in_(inside))
+        )
+    rows = await connection.execute(chosen)
     return [_role(row) for row in rows.mappings()]
+
+
+def _below_the_same_root(namespace_id: int | sa.ScalarSelect[int]) -> sa.Select[tuple[int]]:
+    """The ids of the namespaces that share a top-level one with this."""
+    root_id = sa.select(namespaces.c.root_id).where(namespaces.c.id == namespace_id)
+    same = namespaces.alias()
+    return sa.select(same.c.id).where(same.c.root_id == root_id.scalar_subquery())
 
 
 def _role(row: RowMapping) -> RoleAt:

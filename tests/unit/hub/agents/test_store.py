@@ -131,7 +131,9 @@ async def test_roles_come_from_shared_projects_and_groups_only(stored: HubServic
     ]
     async with stored.database.writing() as connection:
         await store.replace_authorizations(connection, agent.id, "{}", rows)
-        roles = await store.list_user_access_roles(connection, agent_id=agent.id, user_id=mia.id, today=TODAY)
+        roles = await store.list_user_access_roles(
+            connection, agent_id=agent.id, user_id=mia.id, today=TODAY, share_anywhere=False
+        )
     assert [(role.path, role.entry, role.line) for role in roles] == [
         ("ops/inner/fleet", "user_access.projects[0]", 3),
         ("ops/inner", None, None),
@@ -140,6 +142,29 @@ async def test_roles_come_from_shared_projects_and_groups_only(stored: HubServic
         ("project", project.id, Role.MAINTAINER),
         ("group", inner.id, Role.DEVELOPER),
     ]
+
+
+@pytest.mark.parametrize(
+    ("anywhere", "entries"), [(False, ["inside"]), (True, ["inside", "outside", "group"])]
+)
+async def test_what_people_share_outside_counts_only_where_the_instance_allows_it(
+    stored: HubServices, anywhere, entries
+):
+    owner = await stored.user("owner")
+    other = await stored.group(owner, "other")
+    home, away = await stored.project(owner, "home"), await stored.project(owner, "away", other)
+    agent = await stored.agent(owner, home)
+    rows = [
+        Authorization(access="user_access", project_id=home.id, config="{}", entry="inside"),
+        Authorization(access="user_access", project_id=away.id, config="{}", entry="outside"),
+        Authorization(access="user_access", group_id=other.id, config="{}", entry="group"),
+    ]
+    async with stored.database.writing() as connection:
+        await store.replace_authorizations(connection, agent.id, "{}", rows)
+        roles = await store.list_user_access_roles(
+            connection, agent_id=agent.id, user_id=owner.id, today=TODAY, share_anywhere=anywhere
+        )
+    assert [role.entry for role in roles] == entries
 
 
 async def test_a_role_below_the_least_opens_nothing(stored: HubServices):
