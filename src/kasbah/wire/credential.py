@@ -21,7 +21,8 @@ CredentialKind = Literal["ci", "pat", "session"]
 QUERY_KEYS: Final = frozenset({"gitlab-agent-id", "gitlab-csrf-token"})
 """Of a target's query these are ours: they never reach a cluster."""
 _COOKIE: Final = b"_gitlab_kas"
-_AGENT_ID = re.compile(r"0*[1-9][0-9]{0,18}")
+_AGENT_ID = re.compile(r"0{0,16}[1-9][0-9]{0,18}")
+_MAX_AGENT_ID: Final = 2**63 - 1
 _MAX_SESSION_BYTES = 4096
 _MAX_CSRF_BYTES = 512
 
@@ -109,11 +110,18 @@ def _exactly_one(head: RequestHead, query: list[tuple[str, str]], what: str, hea
 
 def _agent_id(text: str, where: str) -> int:
     if not _AGENT_ID.fullmatch(text):
-        quoted = text[:32].encode("unicode_escape").decode()
-        raise UnreadableCredentialError(
-            f'{where}: failed to parse: strconv.ParseInt: parsing "{quoted}": invalid syntax'
-        )
-    return int(text)
+        raise _not_an_id(text, where, "invalid syntax")
+    agent_id = int(text)
+    if agent_id > _MAX_AGENT_ID:
+        raise _not_an_id(text, where, "value out of range")
+    return agent_id
+
+
+def _not_an_id(text: str, where: str, problem: str) -> UnreadableCredentialError:
+    quoted = text[:32].encode("unicode_escape").decode()
+    return UnreadableCredentialError(
+        f'{where}: failed to parse: strconv.ParseInt: parsing "{quoted}": {problem}'
+    )
 
 
 def _session_cookies(headers: Headers) -> list[str]:

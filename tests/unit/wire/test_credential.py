@@ -69,3 +69,27 @@ def test_each_part_makes_another_key():
     lines = [(b"Authorization: Bearer pat:7:x",), (b"Authorization: Bearer ci:7:x",)]
     lines += [(b"Authorization: Bearer pat:8:x",), (COOKIE, AGENT, CSRF), (COOKIE, AGENT, b"X-Csrf-Token: u")]
     assert len({read(*each).key for each in lines}) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("agent", "problem"),
+    [
+        (b"9223372036854775807", ""),
+        (b"9223372036854775808", "value out of range"),
+        (b"9999999999999999999", "value out of range"),
+        (b"10000000000000000000", "invalid syntax"),
+        (b"0" * 16 + b"7", ""),
+        (b"0" * 10_000 + b"7", "invalid syntax"),
+        (b"0", "invalid syntax"),
+        (b"-1", "invalid syntax"),
+        (b"7 ", "invalid syntax"),
+    ],
+)
+def test_an_agents_id_is_one_that_the_git_side_can_hold(agent, problem):
+    header = b"Authorization: Bearer pat:" + agent + b":x"
+    if not problem:
+        assert read(header).agent_id == int(agent)
+        return
+    with pytest.raises(UnreadableCredentialError, match=problem) as caught:
+        read(header)
+    assert len(str(caught.value)) < 200
