@@ -32,7 +32,7 @@ _MAX_USER_AGENT_BYTES = 256
 _BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 _IDENTITY = (b"impersonate-", b"x-remote-")
 # Version 00 of W3C Trace Context; neither id may be all zeros.
-_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _UPGRADES: Final = {b"websocket": "websocket", b"spdy/3.1": "SPDY/3.1"}
 # What travels on, with the spelling it gets. Framing, WebSocket protocols and the user agent have rules of their own.
 _ALLOWED: Final = {
@@ -85,6 +85,8 @@ class ProxyRequest(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False
     """Sending it twice does no more than sending it once, and it has no body."""
     trace_id: str = ""
     """Of the client's W3C `traceparent`, 32 hexadecimal digits; empty when it sent none that can be used."""
+    parent_id: str = ""
+    """Of the span in which the client sent it, 16 digits."""
     trace_flags: str = "00"
 
 
@@ -125,7 +127,8 @@ def clean(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
         websocket_accept=_websocket_accept(head) if upgrade == "websocket" else b"",
         repeatable=head.method in {b"GET", b"HEAD"} and not head.has_body and not upgrade,
         trace_id=trace[1].decode() if trace else "",
-        trace_flags=trace[2].decode() if trace else "00",
+        parent_id=trace[2].decode() if trace else "",
+        trace_flags=trace[3].decode() if trace else "00",
     )
 
 

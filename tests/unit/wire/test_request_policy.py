@@ -191,6 +191,7 @@ def test_whom_the_client_wants_to_be_is_read_and_does_not_travel():
 def test_the_trace_of_a_client_is_known_when_it_is_one(value, trace):
     request = prepare(b"GET /k8s-proxy/version", b"Traceparent: " + value)
     assert (request.trace_id, request.trace_flags) == trace
+    assert request.parent_id == ("b7ad6b7169203331" if request.trace_id else "")
     assert b"raceparent" not in request.head
 
 

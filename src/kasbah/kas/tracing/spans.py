@@ -34,8 +34,10 @@ def span_of(record: RequestRecord, *, now: float, at: float) -> Json:
         "enduser.id": grant.principal if grant is not None else "",
     }
     failed = record.status >= 500 or record.outcome == "broken"
+    parent = record.request.parent_id
     return {
         "traceId": record.trace_id,
+        **({"parentSpanId": parent} if parent else {}),
         "spanId": record.request_id[:16],
         "name": f"{target.verb} {what}".strip(),
         "kind": _SERVER,

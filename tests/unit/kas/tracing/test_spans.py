@@ -23,6 +23,8 @@ def test_a_span_belongs_to_the_clients_trace_and_is_the_parent_that_agentk_was_t
     span = ended(record)
     assert span["traceId"] == "0af7651916cd43dd8448eb211c80319c"
     assert span["spanId"] == record.request_id[:16]
+    assert span["parentSpanId"] == "b7ad6b7169203331"
+    assert "parentSpanId" not in ended(audited.record(b"GET /api/v1/pods", given=audited.grant()))
 
 
 def test_a_span_says_what_was_asked_for_by_whom_and_how_long_it_took():
