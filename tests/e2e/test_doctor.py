@@ -462,6 +462,11 @@ AGENTK_FAULTS: dict[str, tuple[Seed, str, tuple[str, ...]]] = {
         "kas.websocket",
         ("http-wrong-path",),
     ),
+    "the address where people ask": (
+        lambda g: g.agentk(f"ws://127.0.0.1:{g.world.ports['http']}{PROXY}"),
+        "kas.websocket",
+        ("http-wrong-path",),
+    ),
     "a server without kas": (
         lambda g: through_nginx(g, "return 404;"),
         "kas.websocket",

@@ -47,6 +47,14 @@ def _refusal(answer: Answer, target: str) -> FaultError:
         return FaultError(
             "websocket-origin", "something adds an Origin header", "remove it: --kas-header, or the proxy"
         )
+    if answer.status == 404 and answer.body.startswith(b"this is kas"):  # alone, it takes agents at any path
+        return http_faults.upgrade_dropped(answer, "kas")
+    if is_from_kas(answer.headers, answer.body):
+        return FaultError(
+            "http-wrong-path",
+            f"{answer.summary} for {target}: this is kas' Kubernetes API, where people ask, and not where agents dial",
+            f"use the address for agents: its own port, or {KAS_PATH} of this server",
+        )
     return http_faults.of(answer, server="kas", target=target)
 
 

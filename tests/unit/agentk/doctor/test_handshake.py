@@ -35,6 +35,8 @@ def test_a_good_answer_says_the_tunnel():
         (Answer(status=503), b"", "http-gateway"),
         (Answer(status=400, body=b"agents send no Origin; a page may not"), b"", "websocket-origin"),
         (Answer(status=404), b"", "http-wrong-path"),
+        (Answer(status=404, body=b"this is kas; nothing is here\n"), b"", "http-upgrade-dropped"),
+        (OF_KAS, b"", "http-wrong-path"),
     ],
 )
 def test_every_other_answer_has_a_name(answer: Answer, head: bytes, fault: str):
