@@ -291,6 +291,9 @@ class KeptWatch:
             self._client.ended()
         elif not self._answered:
             self._try_again()
+        elif follower.held and not follower.events:
+            self._client.data_received(follower.surrender())
+            self._end()
         elif follower.held:
             self._broke(ResetCode.UPSTREAM_FAILED, "the watch ended in the middle of an event")
         else:
@@ -450,7 +453,7 @@ def _parse(head: bytes) -> ResponseHead | None:
 def _encoding_of(head: ResponseHead) -> Encoding | None:
     """How its events are written; None when this is no answer that can be followed."""
     types = head.values(b"content-type")
-    if head.status != 200 or len(types) != 1:
+    if head.status != 200 or len(types) != 1 or head.values(b"content-length"):
         return None
     if any(value.lower() != b"identity" for value in head.values(b"content-encoding")):
         return None

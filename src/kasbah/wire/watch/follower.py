@@ -107,6 +107,10 @@ class WatchFollower:
             self._hold(data[start:], max_held, kept)
         return b"".join(kept)
 
+    def surrender(self) -> bytes:
+        """What is held, as it is: these were no events, and nothing more comes."""
+        return self._release()
+
     def broken(self) -> None:
         """The stream broke off: drop what is not whole. The next bytes begin a new event."""
         self._parts.clear()

@@ -150,7 +150,13 @@ def test_an_answer_that_ends_without_being_a_watch_ends():
 
 
 @pytest.mark.parametrize(
-    "line", [b"Content-Encoding: gzip", b"Content-Type: application/json", b"Content-Length: -1"]
+    "line",
+    [
+        b"Content-Encoding: gzip",
+        b"Content-Type: application/json",
+        b"Content-Length: -1",
+        b"Content-Length: 70",
+    ],
 )
 def test_what_is_compressed_or_ambiguous_is_not_followed(line: bytes):
     it = Scene(head=JSON[:-2] + line + b"\r\n\r\n")
@@ -165,9 +171,16 @@ def test_an_end_by_the_api_server_is_an_end():
 
 def test_an_end_in_the_middle_of_an_event_is_a_break():
     it = Scene()
-    it.stream.say(b'{"type":')
+    it.stream.say(json_event("ADDED", 6) + b'{"type":')
     it.stream.say_end()
     assert (it.said, it.delays) == (["head"], [0.0])
+
+
+def test_an_answer_that_was_no_watch_after_all_passes_whole():
+    it = Scene()
+    it.stream.say(b'{"kind":"Pod"}')
+    it.stream.say_end()
+    assert (it.got, it.said, it.kept) == (b'{"kind":"Pod"}', ["head", "ended"], set())
 
 
 def test_a_watch_whose_state_is_not_told_whole_ends_with_410():

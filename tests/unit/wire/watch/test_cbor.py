@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.watch import cbor
@@ -14,6 +14,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(before=DOCUMENTS, text=st.text(max_size=70_000), behind=DOCUMENTS)
 def test_a_text_is_found_whatever_stands_beside_it(before: object, text: str, behind: object):
     item = cbor.encode({"before": before, "a": {"x": before, "b": text}, "behind": behind})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.watch.events import Event, UnreadableEventError, read_cbor, read_json, read_protobuf
@@ -14,6 +14,7 @@ EACH = [(read_json, json_event), (read_protobuf, protobuf_event), (read_cbor, cb
 
 
 @pytest.mark.parametrize(("read", "write"), EACH)
+@settings(max_examples=50, deadline=None)
 @given(
     kind=st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]),
     version=st.integers(1, 2**63),

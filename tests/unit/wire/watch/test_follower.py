@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.watch.encoding import CBOR, JSON, PROTOBUF, Encoding
@@ -29,6 +29,7 @@ def follower(
 
 
 @pytest.mark.parametrize(("encoding", "write"), EACH)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_each_event_is_said_once_and_in_order_wherever_the_stream_is_cut_and_breaks(
     encoding: Encoding,
@@ -130,6 +131,12 @@ def test_a_break_in_the_middle_of_a_large_event_is_the_end_of_it():
     it.receive(json_event("ADDED", 7, "x" * 300)[:200], 100)
     it.broken()
     assert it.receive(json_event("ADDED", 8), 100) == json_event("ADDED", 8)
+
+
+def test_what_is_held_can_be_had_as_it_is():
+    it = follower("1")
+    it.receive(b"{} without an end", MAX)
+    assert (it.surrender(), it.held) == (b"{} without an end", 0)
 
 
 def test_an_error_is_the_last_word():

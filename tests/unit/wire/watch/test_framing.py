@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.watch.framing import CborScanner, LengthScanner, LineScanner, Scanner, UnreadableFramingError
@@ -46,6 +46,7 @@ def cut(scanner: Scanner, data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("scanner", "event"), ENCODINGS)
+@settings(max_examples=50, deadline=None)
 @given(paddings=st.lists(st.text(max_size=300), min_size=1, max_size=5), sizes=st.lists(st.integers(1, 40)))
 def test_events_are_found_however_they_are_cut(
     scanner: Callable[[], Scanner],
