@@ -41,6 +41,8 @@ class Renderer:
     def __init__(self) -> None:
         self._who: dict[int, tuple[Grant, _Who]] = {}
         self._what: dict[int, tuple[ApiTarget, AuditedTarget]] = {}
+        self._at = -1.0
+        self._at_text = ""
         self._second = -1
         self._second_text = ""
 
@@ -52,10 +54,13 @@ class Renderer:
 
     def timestamp(self, at: float) -> str:
         """A moment as `2026-11-21T12:00:00.000Z`."""
+        if at == self._at:  # all that ended in one turn of the loop
+            return self._at_text
         second = int(at)
         if second != self._second:
             self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._second_text}.{int((at - second) * 1000):03d}Z"
+        self._at, self._at_text = at, f"{self._second_text}.{int((at - second) * 1000):03d}Z"
+        return self._at_text
 
     def _made(self, record: RequestRecord, phase: Phase, *, now: float, at: float) -> AuditRecord:
         if record.grant is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, Protocol
 
 from kasbah.errors import PeerError
@@ -19,9 +19,6 @@ from kasbah.wire.request_policy import ProxyRequest
 Outcome = Literal["", "completed", "refused", "cancelled", "cut", "broken"]
 """Empty while it runs. `refused`: kas answered in the cluster's place. `cancelled`: the client left. `cut`: its lease ended.
 `broken`: the way to the cluster broke after the answer had begun."""
-
-READING_VERBS: Final = frozenset({"get", "head", "list", "options", "watch"})
-_READING_METHODS: Final = (b"GET ", b"HEAD ", b"OPTIONS ")
 
 
 class RequestRecord:
@@ -35,7 +32,7 @@ class RequestRecord:
         status: the answer's; 0 before there is one.
         received: bytes of body, or of the upgraded connection, from the client.
         sent: the same to the client.
-        mutating: whether it may change something, so that its record must be durable.
+        mutating: whether it may change something, so that its record must be durable: whatever is not a plain GET or HEAD.
         outcome: how it ended.
     """
 
@@ -56,11 +53,12 @@ class RequestRecord:
     )
 
     def __init__(self, request: ProxyRequest, client_address: str, user_agent: bytes) -> None:
-        self.request_id = f"{random.getrandbits(128):032x}"
+        self.request_id = _next_id()
         self.trace_id = request.trace_id or self.request_id
         self.started_at = time.monotonic()
         self.request = request
-        self.mutating = _is_mutating(request)
+        # By the method and not by the verb: a DELETE below the old prefix `watch` has the verb watch.
+        self.mutating = not request.repeatable or request.target.verb == "proxy"
         self.attempts = 0
         self.grant: Grant | None = None
         self.client_address = client_address
@@ -71,13 +69,15 @@ class RequestRecord:
         self.outcome: Outcome = ""
 
 
-def _is_mutating(request: ProxyRequest) -> bool:
-    """Writes, by their method or by their verb, and whatever opens a pipe."""
-    return (
-        request.target.verb not in READING_VERBS
-        or bool(request.upgrade)
-        or not request.head.startswith(_READING_METHODS)
-    )
+def _ids() -> Iterator[str]:
+    """Random ids without end: made by the hundred, because one alone costs as much as reading a head."""
+    while True:
+        digits = f"{random.getrandbits(128 * 256):08192x}"
+        for start in range(0, len(digits), 32):
+            yield digits[start : start + 32]
+
+
+_next_id: Final = _ids().__next__
 
 
 class JournalUnavailableError(PeerError):
