@@ -19,6 +19,7 @@ from kasbah.kas.http_server.connection import Connection
 from kasbah.kas.http_server.server import HttpServer, Listen
 from kasbah.kas.observability.probes import Probes
 from kasbah.kit.chained_log import reading
+from kasbah.kit.chained_log.settings import ChainedLogSettings
 from kasbah.kit.listening import Address, bound
 from kasbah.kit.secrets import Secret
 from kasbah.wire import audit_record
@@ -210,3 +211,23 @@ async def test_what_is_proxied_is_audited_and_logged(tmp_path: Path):
     logged = msgspec.json.decode((tmp_path / "access.log").read_bytes())
     assert (audited.phase, audited.status, audited.target.path) == ("ended", 200, "/version")
     assert (logged["request_id"], logged["status"]) == (audited.request_id, 200)
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_recorded_is_not_sent_and_reads_go_on(tmp_path: Path):
+    never = ChainedLogSettings(max_unsynced_bytes=-1)
+    async with running(audit=AuditSettings(directory=tmp_path, log=never)) as (kas, _):
+        tunnel = Tunnel()
+        kas._tunnels._registry.add(7, tunnel)
+        connection, transport = Connection(kas._servers[2]), FakeTransport()
+        connection.connection_made(transport)
+        request = b"%b /-/kubernetes-agent/k8s-proxy/api/v1/namespaces/a HTTP/1.1\r\nHost: kas\r\n%b\r\n"
+        bearer = b"Authorization: Bearer pat:7:t\r\n"
+        connection.data_received(request % (b"DELETE", bearer))
+        await until(lambda: transport.written.startswith(b"HTTP/1.1 503 "))
+        assert not tunnel.streams
+        connection.data_received(request % (b"GET", bearer))
+        await until(lambda: tunnel.streams)
+        tunnel.streams[0].answer(b"served")
+        await until(lambda: b"served" in transport.written)
+        connection.connection_lost(None)
