@@ -182,7 +182,7 @@ CLIENTS = (
         name="helm",  # its go.mod names the cluster's own version of k8s.io/…, so that is compiled once for both
         module="helm",
         package="helm.sh/helm/v4/cmd/helm",
-        about_s=60,
+        about_s=90,
         stamps=("helm.sh/helm/v4/internal/version.version={version}",),
     ),
 )

@@ -13,7 +13,7 @@ from tests.e2e.conformance.reading import TABLE, YAML
 from tests.e2e.conformance.side import Side
 from tests.e2e.conformance.writing import config_map, deployment
 
-_PATIENCE_S = 25.0
+_PATIENCE_S = 40.0
 
 
 def until(look: Callable[[], Answer], good: Callable[[Answer], bool]) -> Answer:

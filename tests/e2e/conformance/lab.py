@@ -96,7 +96,7 @@ def _identity(door: Door) -> dict[str, Any]:
     """Whom the API server sees behind this door, once the agent's configuration lets anybody in."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-    wait_for(lambda: Side(door, 0).post(path, review).status == 201)
+    wait_for(lambda: Side(door, 0).post(path, review).status == 201, 30)
     info: dict[str, Any] = json.loads(Side(door, 0).post(path, review).body)["status"]["userInfo"]
     return info
 

@@ -226,7 +226,7 @@ _differently(
     "/api/v1/pods",
     [],
     lambda direct, through: (
-        direct[0] in {403, 405} and through[0] == 200 and "Access-Control-Allow-Methods" in through[1]
+        direct[0] == 405 and through[0] == 200 and "Access-Control-Allow-Methods" in through[1]
     ),
 )
 _differently(
@@ -364,6 +364,33 @@ def _fairness(side: Side) -> Seen:
     return [len(answer.value(name)) for name in names], [answer.value(name) for name in names]
 
 
-@behaviour("http: methods the API server does not know", difference="methods", stated=lambda d, k: d != k)
+@behaviour(
+    "http: methods the API server does not know",
+    difference="methods",
+    stated=lambda direct, through: (set(direct), set(through)) == ({405}, {400}),
+)
 def _methods(side: Side) -> Seen:
     return [_one(side, side.head(method, VIEW)).status for method in ("TRACE", "CONNECT", "PROPFIND", "get")]
+
+
+SECURITY = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; sandbox",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "via": "1.1 kasbah-kas",
+}
+
+
+def _secured(direct: Seen, through: Seen) -> bool:
+    own = [SECURITY.items() <= one.items() for one in through]
+    return all(own) and all(
+        "via" not in one and one["cache-control"].startswith("no-cache") for one in direct
+    )
+
+
+@behaviour("http: the headers of every answer", difference="headers", stated=_secured)
+def _headers(side: Side) -> Seen:
+    paths = (VIEW, "/version", "/none", "/api/v1/namespaces/none/configmaps", "/api/v1/namespaces/none")
+    answers = [side.get(path) for path in paths]
+    return [{name.lower(): value for name, value in answer.headers} for answer in answers]

@@ -179,7 +179,7 @@ class Side:
         *,
         stdin: str | bytes = b"",
         environment: Mapping[str, str] | None = None,
-        timeout_s: float = 50,
+        timeout_s: float = 100,
     ) -> Done:
         """A real program as this person."""
         done = subprocess.run(

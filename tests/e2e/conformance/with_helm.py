@@ -16,7 +16,7 @@ _DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} +\d+ [\d:.]+ \S*? ?\d
 
 def helm(side: Side, *arguments: str) -> Seen:
     """Its words and exit code."""
-    done = side.run("helm", ["--namespace", side.namespace, *arguments], timeout_s=55)
+    done = side.run("helm", ["--namespace", side.namespace, *arguments])
     texts = [
         _DURATION.sub("<duration>", _DATE.sub("<date>", said(text, side))) for text in (done.out, done.err)
     ]

@@ -234,6 +234,14 @@ def _impersonate(side: Side, program: str) -> Seen:
 _enter("--as, where the agent acts as itself", _impersonate, older=True, who="agent")
 
 
+def _impersonate_extra(side: Side, program: str) -> Seen:
+    extra = ["--as-user-extra=example.com/reason=x", "--as-user-extra=example.com/reason=y"]
+    return tell(side.run(program, ["--as=jane", *extra, "auth", "whoami", "-o", "yaml"]), side)
+
+
+_enter("--as-user-extra, where the agent acts as itself", _impersonate_extra, older=False, who="agent")
+
+
 def _local_proxy(side: Side, program: str, *flags: str) -> Seen:
     """`kubectl proxy`, and what a browser would get of it."""
     command = [str(side.door.binaries[program]), "proxy", "--port=0", *flags]
