@@ -27,7 +27,8 @@ import yaml
 
 import sandbox
 from kasbah.kas.http_server.router import PROXY_PREFIX
-from tests.e2e.test_identities import Office, until_allowed
+from tests.e2e.kubectl import run_pod
+from tests.e2e.test_identities import CONFIGURATION, Office, until_allowed
 from tests.e2e.world import Program, World
 
 pytestmark = pytest.mark.cluster
@@ -204,7 +205,7 @@ class Asker:
 
     def until(self, ask: Ask, *, refused: bool) -> None:
         """Until the API server's authoriser has heard of a change."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 15
         while ((told := self.ask(ask))[0] == 403) != refused:
             assert time.monotonic() < deadline, f"{ask} is {told[0]} {told[1]}"
             time.sleep(0.002)  # noqa: TID251 - a real API server, nothing to wait on
@@ -359,6 +360,83 @@ def test_kubectl_prints_who_one_is_and_what_would_help(office: Office):
         "in groups  gitlab:user, gitlab:project_role:"
     )
     assert advised(told)[0]["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+
+
+def test_the_line_that_let_somebody_in_is_told(office: Office):
+    """As the hub tells it: the first entry that counts, and where it stands in the file."""
+    told = explained(office, "get", "pods")
+    found = re.search(
+        r"^let in by  (user_access\.\w+)\[0\] in (\S+) line (\d+) of ops/fleet$", told, re.MULTILINE
+    )
+    assert found, told
+    entry, file, line = found.groups()
+    assert file == ".gitlab/agents/people/config.yaml"
+    section = entry.removeprefix("user_access.")
+    assert CONFIGURATION.splitlines()[int(line) - 1].strip().startswith(f"{section}:")
+
+
+def test_whoever_chose_an_identity_hears_of_that_one(office: Office):
+    bearer = office.bearer(office.developer, office.world.agent_id)
+    told = explained(office, "--as", "alice", "--as-group", "staff", "get", "pods", bearer=bearer)
+    assert "acting as  alice (your choice)\nin groups  staff\n" in told
+    assert advised(told)[1]["subjects"][0]["name"] == "alice"
+
+
+def test_an_exec_is_refused_and_allowed_in_steps(office: Office, administrator: Administrator):
+    """kubectl looks at the pod first; then it tries a WebSocket, and tells what that one was refused for."""
+    pod = run_pod(office.world.cluster)
+    applied: list[dict[str, Any]] = []
+    asker = Asker(office.world, office.bearer(office.developer))
+    try:
+        path = f"/api/v1/namespaces/default/pods/{pod}"
+        spdy = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
+        steps = {
+            "pods": Ask("GET", path),
+            "pods/exec": Ask("POST", f"{path}/exec?command=true&stdout=true", spdy),
+        }
+        for resource, ask in steps.items():
+            told = explained(office, "exec", pod, "--", "echo", "hello")
+            assert f'resource "{resource}"' in told
+            role, binding = advised(told)
+            assert (role["rules"][0]["resources"], role["rules"][0]["resourceNames"]) == ([resource], [pod])
+            for document in (role, binding):
+                administrator.create(document)
+                applied.append(document)
+            asker.until(ask, refused=False)
+        done = office.world.kubectl(
+            "--token", office.bearer(office.developer), "exec", pod, "--", "echo", "hello"
+        )
+        assert done.stdout == "hello\n"
+    finally:
+        asker.close()
+        for document in applied:
+            administrator.delete(document)
+
+
+def test_a_jobs_right_is_its_environments(office: Office, administrator: Administrator):
+    """The advice for one job lets the next one of the environment pass, and none of another."""
+    bearers = [
+        f"ci:{office.agent_id}:{office.job('shop', environment).token}"
+        for environment in ("production", "production", "review/1")
+    ]
+    told = explained(office, "get", "pods", bearer=bearers[0])
+    group = f"gitlab:project_env:{office.project_ids['shop']}:production"
+    assert re.match(r"you        job \d+ of root, by a job's token\n", told.partition("\n\n")[2])
+    assert f"To allow exactly this to everybody in {group}, an administrator" in told
+    role, binding = advised(told)
+    assert binding["subjects"] == [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}]
+    askers = [Asker(office.world, bearer) for bearer in bearers]
+    ask = Ask("GET", "/api/v1/namespaces/default/pods")
+    administrator.create(role)
+    administrator.create(binding)
+    try:
+        askers[1].until(ask, refused=False)
+        assert [asker.ask(ask)[0] for asker in askers] == [200, 200, 403]
+    finally:
+        for asker in askers:
+            asker.close()
+        administrator.delete(binding)
+        administrator.delete(role)
 
 
 def test_the_machines_part_is_the_clusters_own(office: Office):
