@@ -17,13 +17,15 @@ from kasbah.errors import PeerError
 from kasbah.kit.doctor.check import Check, FaultError, Finding
 from kasbah.kit.secrets import Secret
 from kasbah.kit.tasks import alongside
-from kasbah.wire.methods import UNREGISTER
+from kasbah.wire.methods import GET_CONFIGURATION, UNREGISTER
+from kasbah.wire.pb.gitlab.agent.agent_configuration.rpc.rpc_pb2 import ConfigurationRequest
 from kasbah.wire.pb.gitlab.agent.agent_registrar.rpc.rpc_pb2 import UnregisterRequest
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 from kasbah.wire.rpc import RpcError, StatusCode
 
 _PINGS: Final = 3
 _DRAIN_S: Final = 2.0
+_REFUSED_WITHIN_S: Final = 5.0
 _IDLE_MARGIN_S: Final = 10.0
 _MARK: Final = "kas refused the connection: "
 
@@ -69,6 +71,7 @@ class TunnelHops:
     ) -> None:
         self._cluster = cluster
         self._wanted = asyncio.Event()
+        self._is_known = False
         self._dialled: asyncio.Future[KasConnection] = asyncio.get_running_loop().create_future()
         self._tunnel = ReverseTunnel(
             settings,
@@ -153,9 +156,26 @@ class TunnelHops:
         except RpcError as error:
             if error.code in _STATUSES:
                 raise _refusal(_STATUSES[error.code]) from error
-            if error.code is not StatusCode.UNIMPLEMENTED:  # an older kas, which has answered all the same
+            if error.code is not StatusCode.UNIMPLEMENTED:
                 raise _broken(str(error)) from error
+            await self._ask_for_configuration()  # an older kas has answered, but not looked at the token
         return loop.time() - began
+
+    async def _ask_for_configuration(self) -> None:
+        """Every kas refuses this to strangers, and soon; a configuration itself may be long in coming."""
+        if self._is_known:
+            return
+        answers = self._tunnel.rpc.server_stream(GET_CONFIGURATION, ConfigurationRequest())
+        try:
+            async with asyncio.timeout(_REFUSED_WITHIN_S):
+                await anext(answers, None)
+        except TimeoutError:
+            pass
+        except RpcError as error:
+            raise _refusal(_STATUSES.get(error.code, str(error))) from error
+        finally:
+            await answers.aclose()
+        self._is_known = True
 
     async def _stay_idle(self, idle_s: float) -> Finding:
         connection = await self._dialled

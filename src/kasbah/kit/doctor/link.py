@@ -20,6 +20,8 @@ _READ: Final = 64 * 1024
 _MAX_BODY: Final = 1024 * 1024
 _MAX_HEADERS: Final = 256
 _TITLE = re.compile(rb"<title[^>]*>([^<]{0,200})", re.IGNORECASE)
+_HTTP2_SETTINGS: Final = b"\x04\0\0\0\0\0"
+"""Type, flags and stream of the frame with which a server of HTTP/2 begins."""
 _TLS_RECORD: Final = (b"\x15\x03", b"\x16\x03")
 
 
@@ -176,6 +178,12 @@ class Exchange:
 def _no_http(data: bytes) -> FaultError:
     if data.startswith(_TLS_RECORD):
         return needs_tls("the far end speaks TLS")
+    if data[3:9] == _HTTP2_SETTINGS:
+        return FaultError(
+            "http-speaks-http2",
+            "the far end speaks HTTP/2 only, as gRPC servers do",
+            "use the scheme for it: grpc:// for ws://, grpcs:// for wss://; or the server's port for HTTP/1.1",
+        )
     told = "".join(c for c in data[:40].decode("latin-1") if c.isprintable())
     return FaultError(
         "http-not-http",

@@ -66,6 +66,7 @@ async def test_what_follows_an_upgrade_is_kept():
         (b"", "http-closed"),
         (b"HTTP/1.1 200 O", "http-closed"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "http-not-http"),
+        (b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0", "http-speaks-http2"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "http-needs-tls"),
     ],
 )
