@@ -149,7 +149,7 @@ WRITES = {
 }
 OLDER_TOO = {
     *("get", "get -o yaml", "get --field-selector", "get --chunk-size", "get of what is not there"),
-    *("get of an unknown kind", "describe", "explain", "api-versions", "auth can-i", "auth whoami"),
+    *("get of an unknown kind", "explain", "api-versions", "auth can-i", "auth whoami"),
     *("top without a metrics API", "version", "diff of no difference", "create", "create --dry-run=server"),
     *(
         "apply",
