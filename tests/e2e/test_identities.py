@@ -272,10 +272,13 @@ def test_no_credential_at_all_is_unauthorized(office: Office):
 
 
 def test_an_agent_that_was_never_here_is_a_bad_gateway(office: Office):
-    agent_id, job = office.world.register("idle"), office.job("fleet")
-    began = time.monotonic()
-    status, headers, document = office.ask(f"ci:{agent_id}:{job.token}")
-    assert time.monotonic() - began < 7
+    bearer = f"ci:{office.world.register('idle')}:{office.job('fleet').token}"
+    deadline = time.monotonic() + 45
+    while (answer := office.ask(bearer))[
+        0
+    ] == 503:  # kas started a moment ago: any agent may be on its way back
+        assert time.monotonic() < deadline, answer
+    status, headers, document = answer
     assert (status, document["code"], document["status"]) == (502, 502, "Failure")
     assert "Agent connection not found. Is agent up to date and connected?" in document["message"]
     assert "reason" not in document
