@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import itertools
 import logging
 import os
@@ -21,7 +22,7 @@ import sandbox
 from tests.doubles.redis_server import RedisServer, running_server
 from tests.e2e.kas_program import KasProgram
 from tests.e2e.kubectl import config_map
-from tests.e2e.watching import ask
+from tests.e2e.watching import ApiServer, Writer, ask, version_of, watching
 from tests.e2e.world import World, free_port, wait_for, world
 
 pytestmark = pytest.mark.cluster
@@ -183,6 +184,22 @@ def test_reads_outlive_even_kill_9(pair: Pair):
                 done = asked.kubectl("get", "namespaces", "-o", "name", check=False)
                 assert (done.returncode, done.stderr) == (0, ""), pair.logs()
             killing.result()
+
+
+@pytest.mark.timeout(120)
+def test_a_watch_outlives_restarts_of_the_kas_behind(pair: Pair):
+    asked = pair.front.world
+    with contextlib.closing(ApiServer(asked.cluster)) as api:
+        writer = Writer(api, f"watched-{uuid4().hex[:8]}")
+        version = version_of(api.call("GET", f"{writer.path}?limit=1"))
+        path = f"{writer.path}?watch=1&labelSelector=watched%3Dyes&resourceVersion={version}"
+        with watching(asked, path) as watcher:
+            for restart in (pair.restart_kas, pair.restart_agentk):
+                writer.write(30)
+                restart()
+            writer.write(30)
+            wait_for(lambda: len(watcher.changes) >= 90, 30, told=pair.logs)
+            assert (watcher.changes, watcher.end) == (writer.changes, "")
 
 
 @pytest.mark.timeout(90)

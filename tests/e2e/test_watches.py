@@ -125,6 +125,26 @@ def test_no_change_is_lost_doubled_or_out_of_order_while_agentk_is_killed(
     assert figures["breaks"] >= 4 * 4
 
 
+@pytest.mark.timeout(120)
+def test_the_same_behind_an_agentk_that_speaks_grpc(fresh_world: World, writer: Writer, tmp_path: Path):
+    before = fresh_world.agentk
+    before.kill()
+    address = f"grpc://127.0.0.1:{fresh_world.ports['grpc']}"
+    fresh_world.agentk = fresh_world.new_agentk("agentk-grpc", fresh_world.ports["probe"], address=address)
+    try:
+        fresh_world.agentk.start()
+        fresh_world.wait_for_agent()
+        figures = while_agentk_is_killed(
+            fresh_world, writer, tmp_path, changes=400, every_s=2.5, per_second=50
+        )
+        assert figures["breaks"] >= 4
+    finally:
+        fresh_world.agentk.kill()
+        fresh_world.agentk = before
+        before.start()
+        fresh_world.wait_for_agent()
+
+
 def test_a_watch_that_nobody_can_take_up_again_ends_with_an_error_to_list_again(
     fresh_world: World, writer: Writer
 ):

@@ -34,6 +34,7 @@ from kasbah.wire.native_tunnel.engine import State
 from kasbah.wire.native_tunnel.frames import GoAwayCode
 from kasbah.wire.native_tunnel.splice import splice
 from kasbah.wire.native_tunnel.tunnel_stream import TunnelStream
+from kasbah.wire.request_target import RefusedTargetError, parse_target
 from kasbah.wire.stream import ResetCode, Stream, StreamClass, StreamHandler
 from kasbah.wire.websocket import upgrade_response
 
@@ -71,6 +72,8 @@ class Gateway:
         self._tunnels = tunnels
         self._connections: dict[ReplicaConnection, float] = {}
         """With when each is to drain."""
+        self._watches: dict[TunnelStream, StreamHandler] = {}
+        """Those that run, or did so a second ago."""
         self._draining = False
 
     async def run(self) -> None:
@@ -80,6 +83,7 @@ class Gateway:
             while True:
                 await asyncio.sleep(1)
                 now = loop.time()
+                self._watches = {stream: h for stream, h in self._watches.items() if not stream.is_over}
                 for connection, retire_at in list(self._connections.items()):
                     self._tick(connection, retire_at, now)
         finally:
@@ -87,10 +91,15 @@ class Gateway:
                 connection.close("this kas stops")
 
     def drain(self) -> None:
-        """Take no more; what runs goes on, as long as the agents' tunnels do."""
+        """Take no more; what runs goes on, as long as the agents' tunnels do, but for watches, which go on elsewhere."""
         self._draining = True
         for connection in list(self._connections):
             connection.tunnel.go_away(GoAwayCode.DRAINING, "this kas stops")
+        watches, self._watches = self._watches, {}
+        for stream, handler in watches.items():
+            if not stream.is_over:
+                handler.reset(ResetCode.CANCELLED, "this kas stops")
+                stream.reset(ResetCode.CONNECTION_LOST, "this kas stops")
 
     # -- a connection's life -------------------------------------------------------------------------------------
 
@@ -155,7 +164,7 @@ class Gateway:
 
     def _accept(self, opening: bytes, stream: TunnelStream) -> StreamHandler:
         try:
-            envelope, _ = decode_opening(opening)
+            envelope, head = decode_opening(opening)
             if envelope.agent_id <= 0:
                 raise PeerError("the envelope names no agent")
             granted = _GrantedElsewhere(envelope.agent_id)
@@ -176,7 +185,18 @@ class Gateway:
             stream.reset(ResetCode.REFUSED, "no tunnel of this agent is here")
             return _NOBODY
         stream.send_head(b"")
+        if stream.stream_class is StreamClass.WATCH and not envelope.upgrade and _is_watch(head):
+            self._watches[stream] = joined
         return joined
+
+
+def _is_watch(head: bytes) -> bool:
+    """Whether whoever sent this keeps it, and can go on when it breaks."""
+    method, _, rest = head.partition(b" ")
+    try:
+        return parse_target(method, rest.partition(b" ")[0]).verb == "watch"
+    except (RefusedTargetError, KeyError):
+        return False
 
 
 class _Nobody:

@@ -132,6 +132,11 @@ class TunnelStream:
         """Whether its opening has not left this end: the peer knows nothing of it."""
         return self._opening is not None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more passes in either direction."""
+        return self._handler is None
+
     def send_head(self, head: bytes) -> None:
         """Say our head, once, before any data; at most 65,535 bytes."""
         if len(head) > MAX_PAYLOAD:

@@ -18,6 +18,8 @@ from tests.doubles.replica import opening_for
 
 class Arrived(RecordingStream):
     stream_class = StreamClass.WATCH
+    is_over = False
+    __hash__ = object.__hash__
 
 
 class Local:
@@ -93,3 +95,30 @@ def test_anything_else_is_refused_and_nothing_is_done(opening: bytes, code: Rese
     assert stream.reset_with[0] == code
     assert stream.head == b"nothing said"
     assert not local.stream.data
+
+
+WATCH = b"GET /api/v1/pods?watch=1 HTTP/1.1\r\n\r\n"
+LOG = b"GET /api/v1/namespaces/a/pods/b/log?follow=1 HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "moves"),
+    [(WATCH, True), (LOG, False), (b"GET //?watch=1 HTTP/1.1\r\n\r\n", False), (b"BREW /", False)],
+)
+def test_a_watch_goes_on_elsewhere_when_this_kas_drains_and_nothing_else_does(head: bytes, moves: bool):
+    settings = PrivateApiSettings(listens=(), own_url="grpc://a:1", secret=b"s" * 32)
+    local, stream = Local(), Arrived()
+    gateway = Gateway(settings, ReplicaJwt(b"s" * 32, time.time), local)
+    gateway._accept(opening_for(7, head), stream)  # type: ignore[arg-type]
+    gateway.drain()
+    assert (stream.reset_with is not None, local.stream.reset_with is not None) == (moves, moves)
+
+
+def test_a_watch_that_is_over_is_left_alone_by_a_drain():
+    settings = PrivateApiSettings(listens=(), own_url="grpc://a:1", secret=b"s" * 32)
+    stream = Arrived()
+    gateway = Gateway(settings, ReplicaJwt(b"s" * 32, time.time), Local())
+    gateway._accept(opening_for(7, WATCH), stream)  # type: ignore[arg-type]
+    stream.is_over = True
+    gateway.drain()
+    assert stream.reset_with is None

@@ -154,6 +154,13 @@ def test_a_stream_knows_whether_its_opening_has_left():
     assert stream.stream_class == pair.agent.opened[0][2].stream_class == StreamClass.SMALL
 
 
+def test_a_stream_knows_whether_it_is_over():
+    stream, _ = TunnelPair().kas.open()
+    assert not stream.is_over
+    stream.reset(ResetCode.CANCELLED)
+    assert stream.is_over
+
+
 def test_an_empty_head_may_stand_before_the_real_one():
     pair = TunnelPair()
     _, handler = pair.kas.open()
