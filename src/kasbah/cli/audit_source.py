@@ -5,7 +5,7 @@ Both give the same objects: a record with its number in the log as `id`, and its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -64,6 +64,18 @@ class FilesSource:
                 return
             if asked.admits(record):
                 yield _shown(entry)
+
+    def follow(self, asked: AuditFilter) -> Callable[[], Iterator[AuditRecordShown]]:
+        """All records asked for, oldest first; each call gives those that came since."""
+        follower = reading.Follower(self._directory, after=0)
+
+        def read_new() -> Iterator[AuditRecordShown]:
+            for entry in follower.read_new():
+                record = audit_record.read(entry.record)
+                if record is not None and asked.admits(record):
+                    yield _shown(entry)
+
+        return read_new
 
     def verify(self, known_head: str) -> AuditProof:
         found = verification.verify(self._directory, known_head=known_head)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from threading import Event
+from typing import Annotated, Any, Final, NoReturn
 
 from cyclopts import Parameter
 
-from kasbah.cli.audit_source import open_source
+from kasbah.cli.audit_source import FilesSource, open_source
 from kasbah.cli.commands import noun
 from kasbah.cli.durations import parse_duration
 from kasbah.cli.errors import UsageError
@@ -36,6 +37,7 @@ Failed = Annotated[
     bool, Parameter(negative="", help="Only what came to a bad end: an error, a refusal, a broken way.")
 ]
 
+_LOOK_S: Final = 1.0
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -117,9 +119,14 @@ def export(
     verb: Verb = "",
     request_id: RequestId = "",
     failed: Failed = False,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
     here: Here,
 ) -> None:
-    """Print every record, oldest first, one JSON object a line."""
+    """Print every record, oldest first, one JSON object a line.
+
+    Args:
+        follow: Go on with what comes, until interrupted; only with --directory.
+    """
     asked = _asked(
         datetime.now(UTC),
         since=since,
@@ -130,9 +137,25 @@ def export(
         request_id=request_id,
         failed=failed,
     )
+    if follow:
+        _follow(directory, asked, here)
     with open_source(directory, here) as source:
-        for record in source.records(asked, oldest_first=True):
-            here.say(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        _print(source.records(asked, oldest_first=True), here)
+
+
+def _follow(directory: Path | None, asked: AuditFilter, here: Here) -> NoReturn:
+    if directory is None:
+        raise UsageError("--follow reads files: give --directory")
+    read_new = FilesSource(directory).follow(asked)
+    while True:
+        _print(read_new(), here)
+        here.stdout.flush()
+        Event().wait(_LOOK_S)
+
+
+def _print(records: Iterable[AuditRecordShown], here: Here) -> None:
+    for record in records:
+        here.say(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
 
 
 def _asked(now: datetime, *, since: str, **others: Any) -> AuditFilter:

@@ -49,16 +49,38 @@ class Follower:
     def __init__(self, directory: Path, *, after: int) -> None:
         self._directory = directory
         self._after = after
+        self._segment = 0
+        self._offset = 0
 
     def read_new(self) -> Iterator[Entry]:
-        """What is new, oldest first.
+        """What is new, oldest first; a line that is being written comes the next time.
 
         Raises:
             LogUnreadableError: the directory cannot be read.
         """
-        for entry in forwards(self._directory, after=self._after):
-            self._after = entry.sequence
-            yield entry
+        files = segments.list_segments(self._directory)
+        if not self._segment:
+            files = _from(files, self._after)
+        for segment in files:
+            if segment.number >= self._segment:
+                yield from self._read_on(segment)
+
+    def _read_on(self, segment: Segment) -> Iterator[Entry]:
+        if segment.number != self._segment:
+            self._segment, self._offset = segment.number, 0
+        try:
+            file = segment.path.open("rb")
+        except FileNotFoundError:  # removed to make room, since the list was made
+            return
+        with file:
+            file.seek(self._offset)
+            for line in segments.lines(file):
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                entry = chain.parse(line)
+                if entry is not None and entry.sequence > self._after:
+                    yield entry
 
 
 def _from(files: list[Segment], after: int) -> list[Segment]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kasbah.cli.commands import audit
 from kasbah.wire.audit_record import AuditedIdentity, AuditedTarget
 from tests.doubles import audit_log
 from tests.doubles.typed_terminal import TypedTerminal
@@ -143,3 +144,29 @@ def test_without_a_directory_the_hub_is_asked(kasbah: TypedTerminal):
 def test_a_directory_that_is_not_there_is_named(kasbah: TypedTerminal, directory: Path):
     assert kasbah("audit", "list", "--directory", str(directory)) == 1
     assert str(directory) in kasbah.err
+
+
+def test_files_are_followed_until_somebody_interrupts(
+    kasbah: TypedTerminal, directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    audit_log.write(directory, audit_log.record("a"))
+    looks: list[float | None] = []
+
+    class Meanwhile:
+        """A second goes by: more is written, and then the person has seen enough."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            looks.append(timeout)
+            if len(looks) == 3:
+                raise KeyboardInterrupt
+            audit_log.write(directory, audit_log.record("bc"[len(looks) - 1]))
+            return False
+
+    monkeypatch.setattr(audit, "Event", Meanwhile)
+    assert kasbah("audit", "export", "--directory", str(directory), "--follow") == 130
+    assert [json.loads(line)["request_id"] for line in kasbah.out.splitlines()] == ["a", "b", "c"]
+
+
+def test_the_hub_cannot_be_followed(kasbah: TypedTerminal):
+    assert kasbah("audit", "export", "--follow") == 2
+    assert "give --directory" in kasbah.err

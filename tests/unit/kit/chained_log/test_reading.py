@@ -73,6 +73,19 @@ def test_a_follower_is_given_only_what_is_new(log: ChainedLog, tmp_path: Path):
     assert list(follower.read_new()) == []
 
 
+def test_a_follower_waits_for_the_end_of_a_line_and_never_tells_one_twice(log: ChainedLog, tmp_path: Path):
+    follower = reading.Follower(tmp_path, after=0)
+    assert numbers(list(follower.read_new())) == list(range(100))
+    log.append([b'{"n":100}'])
+    newest = max(tmp_path.glob("segment-*"))
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-5])
+    assert list(follower.read_new()) == []
+    newest.write_bytes(whole)
+    assert numbers(list(follower.read_new())) == [100]
+    assert list(follower.read_new()) == []
+
+
 def test_a_segment_that_was_removed_meanwhile_is_passed_over(
     log: ChainedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -81,3 +94,4 @@ def test_a_segment_that_was_removed_meanwhile_is_passed_over(
     files[0].path.unlink()
     assert numbers(list(reading.forwards(tmp_path)))[-1] == 99
     assert numbers(list(reading.backwards(tmp_path)))[0] == 99
+    assert numbers(list(reading.Follower(tmp_path, after=0).read_new()))[-1] == 99
