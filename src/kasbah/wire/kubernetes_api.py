@@ -92,3 +92,9 @@ def split_stamp(opening: bytes) -> tuple[bytes, bytes]:
     ):
         return opening[:-_STAMP_BYTES] + b"\r\n", stamp
     return opening, b""
+
+
+def names_of(stamp: bytes) -> tuple[str, str]:
+    """The trace's id and the request's; empty when there is no stamp."""
+    trace_at, request_at = len(_TRACE_LINE), _AUDIT_AT + len(_AUDIT_LINE)
+    return stamp[trace_at : trace_at + 32].decode(), stamp[request_at : request_at + 32].decode()

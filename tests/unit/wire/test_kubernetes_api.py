@@ -6,7 +6,14 @@ import pytest
 
 from kasbah.errors import PeerError
 from kasbah.wire.identity import AsAgent, AsUser
-from kasbah.wire.kubernetes_api import RequestEnvelope, decode_opening, encode_envelope, split_stamp, stamped
+from kasbah.wire.kubernetes_api import (
+    RequestEnvelope,
+    decode_opening,
+    encode_envelope,
+    names_of,
+    split_stamp,
+    stamped,
+)
 
 ENVELOPE = RequestEnvelope(
     agent_id=7,
@@ -48,6 +55,8 @@ def test_a_stamp_comes_off_again_and_leaves_equal_requests_equal():
     plain, stamp = split_stamp(one)
     assert plain == head
     assert stamp == (b"Traceparent: 00-%b-%b-01\r\nAudit-Id: %b\r\n\r\n" % (b"2" * 32, b"1" * 16, b"1" * 32))
+    assert names_of(stamp) == ("2" * 32, "1" * 32)
+    assert names_of(b"") == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +66,12 @@ def test_a_stamp_comes_off_again_and_leaves_equal_requests_equal():
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nTraceparent: 00-%b-%b-01\r\nAudit-Id: %b\r\n\r\n"
         % (b"g" * 32, b"1" * 16, b"1" * 32),
+        b"GET / HTTP/1.1\r\nTr0ceparent: 00-%b-%b-01\r\nAudit-Id: %b\r\n\r\n"
+        % (b"2" * 32, b"1" * 16, b"1" * 32),
+        b"GET / HTTP/1.1\r\nTraceparent: 00-%b-%b-01\r\nAu0it-Id: %b\r\n\r\n"
+        % (b"2" * 32, b"1" * 16, b"1" * 32),
+        b"GET / HTTP/1.1\r\nTraceparent: 00-%b-%b-01\r\nAudit-Id: %b\r\n\r\n"
+        % (b"2" * 31, b"1" * 17, b"1" * 32),
     ],
 )
 def test_what_is_no_stamp_stays(opening):

@@ -18,7 +18,7 @@ from kasbah.agentk.kubernetes_api.upstream_request import Credentials, RefusedRe
 from kasbah.agentk.module import LatestValue
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.pool import UpstreamPool
-from kasbah.wire.kubernetes_api import split_stamp
+from kasbah.wire.kubernetes_api import names_of, split_stamp
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 from kasbah.wire.stream import ResetCode, Stream, StreamHandler, StreamKind
 
@@ -81,13 +81,15 @@ class KubernetesApi:
     ) -> StreamHandler:
         if kind != StreamKind.KUBERNETES_API:
             return self._refuse(stream, ResetCode.PROTOCOL, "agentk takes no such streams")
+        plain, stamp = split_stamp(opening)
         try:
-            plain, stamp = split_stamp(opening)
             request = self._builder.build(plain)
         except RefusedRequestError as error:
-            return self._refuse(stream, error.code, str(error))
+            return self._refuse(stream, error.code, str(error), stamp)
         if request.agent_id != agent_id:
-            return self._refuse(stream, ResetCode.FORBIDDEN, "the request was granted for another agent")
+            return self._refuse(
+                stream, ResetCode.FORBIDDEN, "the request was granted for another agent", stamp
+            )
         relay = Relay(self, stream, request, stamp)
         self._relays.add(relay)
         relay.start()
@@ -158,9 +160,10 @@ class KubernetesApi:
     def _count(self, outcome: Outcome) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
-    def _refuse(self, stream: Stream, code: ResetCode, message: str) -> StreamHandler:
+    def _refuse(self, stream: Stream, code: ResetCode, message: str, stamp: bytes = b"") -> StreamHandler:
         self._count("refused")
-        _log.warning("request from kas refused", reason=message)
+        trace_id, request_id = names_of(stamp)
+        _log.warning("request from kas refused", reason=message, trace_id=trace_id, request_id=request_id)
         stream.reset(code, message)
         return _Refused(stream)
 

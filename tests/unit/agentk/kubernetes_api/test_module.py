@@ -13,7 +13,7 @@ from kasbah.agentk.module import LatestValue
 from kasbah.kit.secrets import Secret
 from kasbah.kube.access import ClusterAccess
 from kasbah.wire.identity import AsAgent
-from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope
+from kasbah.wire.kubernetes_api import RequestEnvelope, encode_envelope, stamped
 from kasbah.wire.pb.gitlab.agent.agentcfg.agentcfg_pb2 import AgentConfiguration
 from kasbah.wire.stream import ResetCode, StreamHandler, StreamKind
 from tests.doubles.recording_stream import RecordingStream
@@ -79,11 +79,25 @@ def test_an_answered_request_is_counted_and_forgotten():
     assert fixture.api.open_requests == 0
 
 
+def test_equal_requests_keep_their_own_names_to_the_end():
+    fixture = Fixture()
+    for name in ("a", "b"):
+        head = stamped(b"GET / HTTP/1.1\r\n\r\n", request_id=name * 32, trace_id=name * 32, trace_flags="00")
+        fixture.accept(head)
+    sent = [transport.take() for transport in fixture.pool.transports]
+    assert [
+        head.endswith(b"Audit-Id: %b\r\n\r\n" % (name * 32))
+        for head, name in zip(sent, (b"a", b"b"), strict=True)
+    ] == [True, True]
+
+
 @pytest.mark.parametrize("own", [8, None])
 def test_a_request_for_another_agent_is_refused(own: int | None):
     fixture = Fixture(own_agent_id=own)
+    head = stamped(b"GET / HTTP/1.1\r\n\r\n", request_id="1" * 32, trace_id="2" * 32, trace_flags="00")
     with capture_logs() as logs:
-        fixture.accept()
+        fixture.accept(head)
+    assert (logs[0]["request_id"], logs[0]["trace_id"]) == ("1" * 32, "2" * 32)
     assert fixture.stream.reset_with == (ResetCode.FORBIDDEN, "the request was granted for another agent")
     assert fixture.pool.transports == []
     assert logs[0]["event"] == "request from kas refused"
