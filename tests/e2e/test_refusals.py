@@ -42,7 +42,7 @@ OBJECTS = {
     ("", "v1"): [
         "configmaps",
         "secrets",
-        *["pods"] * 5,
+        "pods",
         "services",
         "serviceaccounts",
         "resourcequotas",
@@ -115,6 +115,11 @@ class Ask:
 def random_ask(dice: random.Random) -> Ask:
     if dice.random() < 0.1:
         return Ask(dice.choice(["GET", "POST", "PUT", "DELETE"]), quote(dice.choice(PATHS)))
+    if dice.random() < 0.05:
+        pipe = dice.choice(sorted(PIPES))
+        return _on_subresource(
+            dice, f"/api/v1/namespaces/default/pods/{quote(dice.choice(NAMES))}/{pipe}", pipe
+        )
     wide = dice.random() < 0.3
     (group, version), resources = dice.choice(list((CLUSTER_WIDE if wide else OBJECTS).items()))
     resource = dice.choice(resources)

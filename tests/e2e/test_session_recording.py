@@ -56,6 +56,7 @@ class Studio:
         """The one recording that was not there before."""
         wait_for(lambda: len(self.files() - before) == 1)
         (path,) = self.files() - before
+        wait_for(lambda: b"\n" in path.read_bytes())
         return path
 
     def environment(self, disable: str) -> dict[str, str]:
@@ -72,10 +73,10 @@ def read(path: Path) -> Cast:
 
 
 @pytest.fixture(scope="module")
-def studio(control_plane: sandbox.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio(either_cluster: sandbox.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     directory = tmp_path_factory.mktemp("recordings") / "casts"
     flags = ("--record-sessions", str(directory), "--record-input")
-    with world(tmp_path_factory.mktemp("studio"), control_plane, *flags) as made:
+    with world(tmp_path_factory.mktemp("studio"), either_cluster, *flags) as made:
         yield Studio(made, directory)
 
 
@@ -92,7 +93,7 @@ def test_what_a_command_wrote_is_recorded(studio: Studio, disable: str):
         check=True,
     )
     path = studio.new(before)
-    wait_for(lambda: "out 3" in path.read_text())
+    wait_for(lambda: read(path).said("o").endswith("out 3"))
     cast = read(path)
     assert cast.said("o") == done.stdout.decode() == "öut 1err 2out 3"
     assert 0.5 < cast.events[-1][0] - cast.events[0][0] < 20
@@ -195,7 +196,6 @@ def test_a_session_is_not_changed_by_being_heard(studio: Studio):
 
 
 def test_a_kas_that_is_killed_leaves_what_was_seen_a_second_before(studio: Studio):
-    """The last test of this world."""
     before = studio.files()
     with running(studio.world, "exec", studio.pod, "--", "sh", "-c", "echo before; sleep 60") as process:
         assert process.stdout is not None
@@ -203,6 +203,8 @@ def test_a_kas_that_is_killed_leaves_what_was_seen_a_second_before(studio: Studi
         time.sleep(1)  # noqa: TID251 - what is promised
         studio.world.up.kill()
         process.wait(20)
+    studio.world.up.start(first_line=True)
+    studio.world.wait_for_agent()
     path = studio.new(before)
     assert path.read_text().endswith("\n")
     assert read(path).said("o") == "before\n"
