@@ -88,6 +88,8 @@ class ProxyRequest(msgspec.Struct, frozen=True, eq=False, kw_only=True, gc=False
     parent_id: str = ""
     """Of the span in which the client sent it, 16 digits."""
     trace_flags: str = "00"
+    user_agent: bytes = b""
+    """As the client sent it."""
 
 
 def prepare(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
@@ -129,6 +131,7 @@ def clean(head: RequestHead, prefix_bytes: int) -> ProxyRequest:
         trace_id=trace[1].decode() if trace else "",
         parent_id=trace[2].decode() if trace else "",
         trace_flags=trace[3].decode() if trace else "00",
+        user_agent=head.value(b"user-agent"),
     )
 
 

@@ -68,7 +68,7 @@ class ProxyExchange:
         self._head = head
         self._client = client
         self._request = request
-        self._record = RequestRecord(request, client.address, head.value(b"user-agent"))
+        self._record = RequestRecord(request, client.address, request.user_agent)
         self._cors = b""
         self._grant: Grant | None = None
         self._stream: Stream | None = None
