@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire import rbac_manifest
@@ -125,6 +125,7 @@ def test_every_name_stays_itself_and_nothing_else(name):
     assert binding["subjects"][0]["name"] == name
 
 
+@settings(deadline=None)
 @given(name=PRINTABLE, person=PRINTABLE)
 def test_any_name_stays_itself(name, person):
     text = rbac_manifest.allow(changed(name=name), Subject(kind="Group", name=person))
@@ -134,6 +135,7 @@ def test_any_name_stays_itself(name, person):
     assert all(line.isprintable() for line in text.splitlines())
 
 
+@settings(deadline=None)
 @given(verb=st.sampled_from(["get", "deletecollection"]), name=PRINTABLE)
 def test_the_objects_own_names_are_valid_and_the_same_each_time(verb, name):
     made = [

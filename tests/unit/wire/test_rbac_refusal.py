@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire import rbac_refusal
@@ -134,6 +134,7 @@ def test_the_reason_may_be_asked_for_alone(message, reason):
     assert rbac_refusal.reason_of(status(message, name="web")) == reason
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_no_text_is_a_crash(message, kind, name):
     read(message, kind=kind, name=name)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.session_recording.asciicast import About
@@ -124,6 +124,7 @@ WEBSOCKET_SESSION = typed(4, b'{"Width":1,"Height":2}') + typed(0, b"typed") * 5
 PIECES = st.lists(st.tuples(st.booleans(), st.binary(max_size=200)), max_size=20)
 
 
+@settings(deadline=None)
 @given(PIECES, st.sampled_from(["websocket", "spdy"]), st.integers(0, 5000))
 def test_no_bytes_break_it_or_fill_more_than_the_file(pieces, carrier, max_bytes):
     it = follow(carrier, max_bytes=max_bytes)
@@ -135,6 +136,7 @@ def test_no_bytes_break_it_or_fill_more_than_the_file(pieces, carrier, max_bytes
     assert lines(told)[0]["version"] == 2
 
 
+@settings(deadline=None)
 @given(st.data(), st.sampled_from([("websocket", WEBSOCKET_SESSION), ("spdy", SPDY_SESSION)]))
 def test_a_session_with_some_bytes_changed_does_not_break_it(changes, session):
     carrier, stream = session

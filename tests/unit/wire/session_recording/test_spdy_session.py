@@ -3,7 +3,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.session_recording.channels import Channel, NotFollowedError
@@ -52,12 +52,11 @@ def test_other_frames_are_passed_over():
     ear = Ear()
     others = b"".join(control(kind, b"12345678") for kind in (3, 4, 6, 7, 9, 99))
     ear.session.from_client(others + SpdyClient().session() + others)
-    ear.session.from_cluster(
-        control(2, b"not a header block") + others + data(5, b"a") + data(5, b"")
-    )
+    ear.session.from_cluster(control(2, b"not a header block") + others + data(5, b"a") + data(5, b""))
     assert ear.heard == {Channel.STDOUT: b"a"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(list(STREAM_TYPES)), st.binary(max_size=300))), st.integers(1, 40))
 def test_it_does_not_matter_how_bytes_are_cut(messages, step):
     ear = Ear()

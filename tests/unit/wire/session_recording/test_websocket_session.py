@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kasbah.wire.session_recording.channels import Channel, NotFollowedError
@@ -67,6 +67,7 @@ def test_every_length_is_read(size):
     assert (len(ear.heard[Channel.STDOUT]), ear.heard[Channel.STDERR]) == (size, b"y")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 1, 4, 9]), st.binary(max_size=300), st.binary(min_size=4, max_size=4))
