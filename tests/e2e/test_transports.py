@@ -35,6 +35,7 @@ pytestmark = pytest.mark.cluster
 _log = logging.getLogger(__name__)
 
 RECOVERY_S = 5.0
+BROKEN = "kasbah_kas_watches_broken"
 REVOKED_S = 10.0
 AT_ONCE_S = 1.0
 
@@ -200,7 +201,8 @@ def test_a_pod_that_is_told_to_stop_leaves_its_work_to_another(road: Road):
             until_answered(road)
             assert road.agentk.wait(20) == 0
             assert time.monotonic() - began < 15, road.logs()
-            watch.wait(5)
+            wait_for(lambda: world.metric(world.up_metrics, BROKEN) == 0, told=road.logs)
+            assert watch.poll() is None
         finally:
             second.kill()
             road.agentk.start()
@@ -273,8 +275,10 @@ def test_a_revoked_token_cuts_what_runs_and_agentk_says_why(road: Road, people: 
         read_line(watch)
         people.revoke()
         began = time.monotonic()
-        for process in (watch, typed):
-            process.wait(REVOKED_S - (time.monotonic() - began))
+        typed.wait(REVOKED_S)
+        broken_s = REVOKED_S - (time.monotonic() - began)
+        wait_for(lambda: road.world.metric(road.world.up_metrics, BROKEN) == 1, broken_s, told=road.logs)
+        assert watch.poll() is None, "it waits for an agent with another token"
         _log.info("cut %.2f s after the token was revoked", time.monotonic() - began)
         left = REVOKED_S - (time.monotonic() - began)
         wait_for(lambda: "unauthenticated" in agentk.log.read_text(), left, told=agentk.tail)
