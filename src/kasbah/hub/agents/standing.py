@@ -82,7 +82,10 @@ class Standing:
 
     def _access_as(self, agent: Agent) -> Literal["agent", "user"]:
         if agent.user_access is None:
-            text = f"{self._file} has no `user_access` section that names who may use the agent"
+            text = (
+                f"no `user_access` section that names who may use the agent was read from {self._file}; "
+                "the file is read while an agentk of the agent is connected"
+            )
             raise ForbiddenError(_NO_KEYWORD, verbatim=True, explanation=self.explained(text))
         section = msgspec.json.decode(agent.user_access, type=dict[str, Any])
         chosen = section.get("access_as")

@@ -11,6 +11,7 @@ from kasbah.hub.groups.model import Role
 from tests.doubles.agent_records import make_agent
 from tests.doubles.git_accounts import make_project, make_user
 
+NOT_READ = "no `user_access` section that names who may use the agent was read"
 FILE = ".gitlab/agents/prod/config.yaml of ops/fleet"
 
 
@@ -61,7 +62,10 @@ def test_strangers_hear_nothing(user_access, guest):
 @pytest.mark.parametrize(
     ("user_access", "text"),
     [
-        (None, f"{FILE} has no `user_access` section that names who may use the agent"),
+        (
+            None,
+            f"{NOT_READ} from {FILE}; the file is read while an agentk of the agent is connected",
+        ),
         ('{"access_as":{}}', f"`user_access.access_as` in {FILE} must be either agent or user"),
         ('{"access_as":{"king":{}}}', f"`user_access.access_as` in {FILE} must be either agent or user"),
         ("{}", f"you are a member of no project or group under `user_access` in {FILE}"),
