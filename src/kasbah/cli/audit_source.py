@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from kasbah.cli.resources import AuditProof, AuditRecordShown, Json
-from kasbah.kit.chained_log import reading, verification
+from kasbah.kit.chained_log import reading, segments, verification
 from kasbah.kit.chained_log.chain import Entry
+from kasbah.kit.chained_log.errors import LogUnreadableError
 from kasbah.wire import audit_record
 from kasbah.wire.audit_record import AuditFilter
 
@@ -55,6 +56,8 @@ class FilesSource:
         self._directory = directory
 
     def records(self, asked: AuditFilter, *, oldest_first: bool = False) -> Iterator[AuditRecordShown]:
+        if not segments.list_segments(self._directory):
+            raise LogUnreadableError(f"there is no audit log in {self._directory}: no segment-….jsonl")
         read = reading.forwards if oldest_first else reading.backwards
         for entry in read(self._directory):
             record = audit_record.read(entry.record)

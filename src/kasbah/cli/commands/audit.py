@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -38,6 +39,7 @@ Failed = Annotated[
 ]
 
 _LOOK_S: Final = 1.0
+_HEAD: Final = re.compile(r"[0-9a-fA-F]{64}")
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -97,8 +99,10 @@ def verify(
     Args:
         head: A hash that the log had once; it must still be in it.
     """
+    if head and not _HEAD.fullmatch(head):
+        raise UsageError(f"--head {head!r} is no head: 64 hexadecimal digits, as this command prints them")
     with open_source(directory, here) as source:
-        proof = source.verify(head)
+        proof = source.verify(head.lower())
     if output == "table":
         for name, value in _told(proof):
             here.say(f"{name:<10}{value}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 
 from kasbah.cli.commands import noun
 from kasbah.cli.durations import parse_duration
-from kasbah.cli.errors import UsageError
+from kasbah.cli.errors import NotFoundError, UsageError
 from kasbah.cli.hosts import Host
 from kasbah.cli.lookup import find_project, find_proxy_url, find_user
 from kasbah.cli.parameters import Here, InProject, Output, Yes
@@ -21,6 +21,9 @@ from kasbah.errors import UserError
 from kasbah.kit import private_file
 
 Tier = Literal["production", "staging", "testing", "development", "other"]
+
+_SHORTEST_S: Final = 60
+_LONGEST_S: Final = 24 * 3600
 
 _COLUMNS = [
     Column(title="ID", render=text_of("id")),
@@ -84,10 +87,17 @@ def _body(ref: str, environment: str, tier: Tier | None, pipeline_id: int | None
         raise UsageError("--tier says what kind of --environment it is; give both")
     body: Json = {
         "ref": ref if ref.startswith("refs/") else f"refs/heads/{ref}",
-        "expires_in": int(parse_duration(expires_in).total_seconds()),
+        "expires_in": _seconds(expires_in),
     }
     given = {"environment": environment or None, "tier": tier, "pipeline_id": pipeline_id}
     return {**body, **{name: value for name, value in given.items() if value is not None}}
+
+
+def _seconds(expires_in: str) -> int:
+    seconds = int(parse_duration(expires_in).total_seconds())
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise UsageError("--expires-in takes from 1m to 24h")
+    return seconds
 
 
 def _path(project: Project) -> str:
@@ -155,7 +165,13 @@ def finish(job_id: int, /, *, project: InProject, yes: Yes = False, here: Here) 
     with here.connect() as api:
         found = find_project(api, project)
         here.confirm(f"finish the job {job_id} of {found['path_with_namespace']}", yes=yes)
-        api.delete(f"{_path(found)}/{job_id}")
+        try:
+            api.delete(f"{_path(found)}/{job_id}")
+        except NotFoundError as error:
+            where = found["path_with_namespace"]
+            raise NotFoundError(
+                f"there is no job {job_id} in {where}; `kasbah job-token list --project {where}` shows those there are"
+            ) from error
     here.hint(f"Finished the job {job_id}.")
 
 

@@ -109,6 +109,18 @@ def test_a_whole_log_is_proved_and_its_head_printed(kasbah: TypedTerminal, direc
     assert kasbah("audit", "verify", "--directory", str(directory), "--head", told["head"]) == 0
 
 
+def test_a_head_that_is_none_is_refused(kasbah: TypedTerminal, directory: Path):
+    audit_log.write(directory, audit_log.record("a"))
+    assert kasbah("audit", "verify", "--directory", str(directory), "--head", "c1d7") == 2
+    assert "--head 'c1d7' is no head: 64 hexadecimal digits" in kasbah.err
+
+
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_a_directory_without_a_log_is_no_empty_log(kasbah: TypedTerminal, tmp_path: Path, command: str):
+    assert kasbah("audit", command, "--directory", str(tmp_path)) == 1
+    assert f"there is no audit log in {tmp_path}" in kasbah.err
+
+
 def test_a_fault_is_named_by_file_and_line_and_by_the_exit_code(kasbah: TypedTerminal, directory: Path):
     audit_log.write(directory, audit_log.record("a"), audit_log.record("b"))
     path = directory / "segment-00000001.jsonl"

@@ -95,7 +95,14 @@ def test_a_place_that_cannot_be_written_makes_no_job(kasbah, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--tier", "production"], ["--expires-in", "soon"], ["--environment", "x", "--tier", "prod"]]
+    "wrong",
+    [
+        ["--tier", "production"],
+        ["--expires-in", "soon"],
+        ["--expires-in", "59s"],
+        ["--expires-in", "25h"],
+        ["--environment", "x", "--tier", "prod"],
+    ],
 )
 def test_wrong_usage_makes_no_job(kasbah, wrong):
     assert kasbah("job-token", "create", *HERE, "--ref", "main", *wrong) == 2
@@ -113,3 +120,4 @@ def test_jobs_are_listed_and_finished(kasbah):
     assert kasbah("job-token", "finish", "1", *HERE, "--yes") == 0
     assert kasbah.gitlab.jobs == {}
     assert kasbah("job-token", "finish", "1", *HERE, "--yes") == 3
+    assert "there is no job 1 in ops/fleet; `kasbah job-token list --project ops/fleet`" in kasbah.err
