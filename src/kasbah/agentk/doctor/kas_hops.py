@@ -77,7 +77,8 @@ class KasHops:
             answer = Answer()
         if "date" not in answer.headers:
             return Finding(seen="nobody on the way says the time")
-        return clock.compare(answer.headers["date"], datetime.now(UTC), answer.who)
+        server = answer.headers.get("server", "the server")
+        return clock.compare(answer.headers["date"], datetime.now(UTC), server)
 
     async def _shake_hands(self) -> Finding:
         key = base64.b64encode(secrets.token_bytes(16))

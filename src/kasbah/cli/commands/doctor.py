@@ -54,7 +54,10 @@ def doctor(
         watch: How long a watch must last; 30s or more finds proxies that end what is silent.
         output: text for people; json for machines.
     """
-    watch_s = parse_duration(watch).total_seconds()
+    try:
+        watch_s = parse_duration(watch).total_seconds()
+    except UsageError as error:
+        raise UsageError(f"--watch: {error}") from error
     if not 1 <= watch_s <= _LONGEST_WATCH_S:
         raise UsageError("--watch takes from 1s to 1h")
     wanted = Wanted(
@@ -70,6 +73,10 @@ def doctor(
     fault = report.first_fault
     if fault is not None:
         raise PeerError(f"the first hop that fails is {fault.name} ({fault.fault})")
+    if not agent and not context and output == "text":
+        here.hint(
+            "That is the way as far as kas; with an agent it goes on: `kasbah doctor AGENT --project PROJECT`."
+        )
 
 
 app = App(name="doctor", help_epilogue=_EPILOGUE, help_format="markdown", default_parameter=ANY_PARAMETER)

@@ -13,6 +13,14 @@ from kasbah.wire.kubernetes_status import MESSAGE_PREFIX, is_from_kas
 _NOT_CONNECTED: Final = ("Agent connection not found", "the agent is not connected")
 """GitLab's words, and ours for an agent that was there a moment ago."""
 _CLUSTER_AWAY: Final = "cannot reach the Kubernetes API server"
+_OF_A_JOB: Final = "CI job token"
+_JOB_OVER: Final = (
+    "is the job over, or its time? The next one gets its own token by `kasbah job-token create`"
+)
+_NOT_LET_IN: Final = (
+    "is it the right agent, and does its configuration (in .gitlab/agents/<name>/config.yaml on the default branch) let "
+    "you in: a person by `user_access`, at least Developer in what it names, or a CI job by `ci_access`?"
+)
 _SEE_AGENT: Final = (
     "run `agentk doctor` where agentk runs: it names the hop, and prints the YAML of missing rights"
 )
@@ -59,12 +67,8 @@ def _of_kas(answer: Answer, message: str) -> FaultError:
     if _CLUSTER_AWAY in told:
         return FaultError("agent-cluster-away", f"the agent is connected, but: {told}", _SEE_AGENT)
     if answer.status in {401, 403}:
-        return FaultError(
-            "agent-not-allowed",
-            f"kas does not let you use this agent: {told}",
-            "is it the right agent, and does its configuration (`user_access` in .gitlab/agents/<name>/config.yaml on "
-            "the default branch) name a project or group in which you are at least Developer?",
-        )
+        advice = _JOB_OVER if answer.status == 401 and _OF_A_JOB in told else _NOT_LET_IN
+        return FaultError("agent-not-allowed", f"kas does not let you use this agent: {told}", advice)
     if answer.status == 413:
         return FaultError("kas-body-limit", f"kas takes no bodies of this size: {told}", "raise its limit")
     if answer.status in {429, 503}:

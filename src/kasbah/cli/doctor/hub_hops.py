@@ -125,7 +125,7 @@ def judge_token(token: AccessToken, now: datetime) -> Finding:
             "make one with the scope `api` (or `read_api` and `k8s_proxy`) and log in with it",
         )
     seen = f"the token {token['name']!r} has {', '.join(scopes)}; " + (
-        f"good until {ends}" if ends else "no end"
+        f"good until {ends}" if ends else "it never expires"
     )
     if ends and datetime.fromisoformat(ends).replace(tzinfo=UTC) - now < _SOON:
         return Finding(seen=seen, warning="hub-token-expires-soon", advice=_LOG_IN)

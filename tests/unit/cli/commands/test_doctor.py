@@ -32,6 +32,11 @@ def test_wrong_usage_ends_with_2(kasbah: TypedTerminal, arguments: list[str]):
     assert kasbah.out == ""
 
 
+def test_a_wrong_duration_is_told_with_its_flag(kasbah: TypedTerminal):
+    assert kasbah("doctor", "--watch", "soon") == 2
+    assert "--watch: 'soon' is not a duration" in kasbah.err
+
+
 def test_help_teaches(kasbah: TypedTerminal, capsys: pytest.CaptureFixture[str]):
     assert kasbah("doctor", "--help") == 0
     assert "Exit codes: 0 all is well" in capsys.readouterr().out

@@ -57,6 +57,20 @@ def test_what_kas_says_is_told_to_the_person():
         answers.judge(of_kas(401, "Unauthorized: the environment matches none"), "/version", expected=(200,))
 
 
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (of_kas(401, "Unauthorized: CI job token: HTTP status code: 401"), "is the job over"),
+        (of_kas(403, "Forbidden: agentId is not allowed"), "a CI job by `ci_access`"),
+        (of_kas(401, "Unauthorized"), "a person by `user_access`"),
+    ],
+)
+def test_jobs_and_people_get_advice_of_their_own(answer: Answer, advice: str):
+    with pytest.raises(FaultError) as found:
+        answers.judge(answer, "/version", expected=(200,))
+    assert advice in found.value.advice
+
+
 def test_a_status_is_known_by_its_kind():
     assert answers.is_status(status(404, "no"))
     assert not answers.is_status(Answer(status=404, body=b"no"))

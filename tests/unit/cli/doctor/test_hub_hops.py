@@ -31,6 +31,10 @@ def test_a_good_token_says_its_scopes_and_its_end(changes: dict[str, Any], warni
     assert "laptop" in finding.seen
 
 
+def test_a_token_without_an_end_never_expires():
+    assert judge_token(token(), NOW).seen == "the token 'laptop' has api; it never expires"
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [({"active": False}, "hub-token-expired"), ({"scopes": ["read_api"]}, "hub-token-scope")],
