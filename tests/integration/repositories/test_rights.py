@@ -117,3 +117,16 @@ async def test_a_protected_branch_is_pushed_to_by_maintainers(host, git, role, t
         assert code == 0
         code, output = await git.try_run("push", hosting.url("glpat-other"), ":main", cwd=work)
         assert (code, "delete protected branches" in output) == (1, role == 40)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("role", "branch"), [(30, "main"), (40, "topic")])
+async def test_the_first_push_of_a_developer_chooses_no_default_branch(host, git, role, branch):
+    async with host() as hosting:
+        hosting.accounts.grant("glpat-other", make_user(OTHER), "api")
+        hosting.projects.roles[OTHER, PROJECT] = role
+        hosting.projects.protected.append(make_protected("main"))
+        work = await git.make_work()
+        await git("push", "-q", hosting.url("glpat-other"), "main:topic", cwd=work)
+        head = await hosting.store.head(PROJECT)
+    assert (head.default_branch, head.commit_id is None) == (branch, role == 30)

@@ -11,7 +11,7 @@ from kasbah.errors import UserError
 from kasbah.gitrepo.process import GitService
 from kasbah.gitrepo.push_request import RefUpdate
 from kasbah.hub.groups.model import Role
-from kasbah.hub.projects.model import ProtectedBranch, protections_of
+from kasbah.hub.projects.model import BRANCH_REF, ProtectedBranch, protections_of
 
 PULL_SCOPES: Final = frozenset({"api", "read_repository", "write_repository"})
 PUSH_SCOPES: Final = frozenset({"api", "write_repository"})
@@ -95,3 +95,9 @@ def refusal(
         if not any(rule.lets_push(level, is_admin=is_admin) for rule in found):
             return "You are not allowed to push code to protected branches on this project."
     return ""
+
+
+def lets_push(branch: str, rules: Sequence[ProtectedBranch], *, level: int, is_admin: bool) -> bool:
+    """Whether the rules let somebody with this role push to the branch, who may push at all."""
+    found = protections_of(f"{BRANCH_REF}{branch}", rules)
+    return not found or any(rule.lets_push(level, is_admin=is_admin) for rule in found)

@@ -22,6 +22,7 @@ from kasbah.gitrepo.process import GitCommand, GitExit, GitInput, run_git
 from kasbah.gitrepo.push_answer import PushAnswer
 from kasbah.gitrepo.push_request import PushRequest, PushRequestParser, RefUpdate, render_refusal
 from kasbah.gitrepo.settings import MIB
+from kasbah.hub.identity import User
 from kasbah.hub.projects.model import Project
 from kasbah.hub.repositories.client import ClientGoneError, GitClient
 from kasbah.hub.repositories.service import PushService
@@ -106,6 +107,7 @@ class Push:
         command: GitCommand,
         *,
         project: Project,
+        pusher: User | None,
         service: PushService,
         admit: AdmitUpdates,
     ) -> None:
@@ -115,6 +117,7 @@ class Push:
         self._client = client
         self._command = command
         self._project = project
+        self._pusher = pusher
         self._service = service
         self._parser = PushRequestParser(max_updates=self._settings.max_refs, max_bytes=_COMMANDS_BYTES)
         self._request = PushRequest(updates=(), capabilities=frozenset())
@@ -196,9 +199,9 @@ class Push:
 
     async def _acknowledge(self, moved: tuple[bytes, ...], held: bytes) -> bytes:
         try:
-            await self._service.after_push(self._project, moved)
+            await self._service.after_push(self._project, self._pusher, moved)
         except GitFailedError as error:
-            _log.error("push not durable", project_id=self._project.id, error=str(error.__cause__ or error))
+            _log.error("push not confirmed", project_id=self._project.id, error=str(error.__cause__ or error))
             if not self._request.side_band:
                 raise
             return pkt_line.encode(_FATAL_BAND + str(error).encode() + b"\n")
@@ -214,7 +217,7 @@ class Push:
         """Git was stopped half-way: what came true all the same is made durable, and told."""
         moved = await self._came_true()
         if moved:
-            await self._service.after_push(self._project, moved)
+            await self._service.after_push(self._project, self._pusher, moved)
 
     async def _came_true(self) -> tuple[bytes, ...]:
         updates = self._request.updates

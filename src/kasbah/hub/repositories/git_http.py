@@ -175,13 +175,15 @@ class _GitApp:
             await Fetch(self._repositories, client, command).serve(encoding)
         else:
             await self._sweep(project.id)
+            pusher = authenticated.user if authenticated else None
             push = Push(
                 self._repositories,
                 client,
                 command,
                 project=project,
+                pusher=pusher,
                 service=self._pushes,
-                admit=self._admit(project, authenticated.user if authenticated else None),
+                admit=self._admit(project, pusher),
             )
             await push.serve(encoding)
 

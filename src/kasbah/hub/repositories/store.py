@@ -20,6 +20,7 @@ from kasbah.gitrepo.listing import ListedFile
 from kasbah.gitrepo.reading import RepositoryHead
 from kasbah.gitrepo.settings import GitSettings
 from kasbah.hub.errors import RepositoryUnavailableError
+from kasbah.hub.projects.model import BRANCH_REF
 from kasbah.hub.repositories.housekeeping import Housekeeping
 
 _log = structlog.get_logger()
@@ -97,13 +98,16 @@ class RepositoryStore:
         except OSError as error:
             raise GitFailedError("the push could not be made durable; nothing is promised") from error
 
-    async def adopt_default_branch(self, project_id: int) -> str | None:
-        """Point HEAD at a branch that exists, if it does not: after the first push to a branch of another name.
+    async def choose_default_branch(self, project_id: int, refs: Iterable[bytes]) -> str | None:
+        """Which of these refs HEAD may point at: `main`, `master`, or the first branch that exists by name."""
+        return _chosen_of(await self.resolve(project_id, refs))
 
-        Returns:
-            The new default branch, or None when nothing had to change.
-        """
-        return await asyncio.to_thread(_adopt_blocking, self.path(project_id))
+    async def set_default_branch(self, project_id: int, branch: str) -> None:
+        """Point HEAD at a branch, durably."""
+        try:
+            await asyncio.to_thread(repository.set_default_branch_blocking, self.path(project_id), branch)
+        except OSError as error:
+            raise GitFailedError("the default branch could not be set; push once more") from error
 
     async def remove_stale(self, project_id: int) -> None:
         """Remove ref locks and quarantines older than any git process of ours may live: a power cut left them."""
@@ -123,12 +127,9 @@ class RepositoryStore:
         return sum(repository.sweep_blocking(shard) for shard in self._root.glob("[0-9][0-9][0-9]"))
 
 
-def _adopt_blocking(path: Path) -> str | None:
-    if reading.head_blocking(path).commit_id is not None:
-        return None
-    branches = [name for name in reading.list_branches_blocking(path) if is_branch_name(name)]
-    if not branches:
-        return None
-    chosen = next((name for name in ("main", "master") if name in branches), branches[0])
-    repository.set_default_branch_blocking(path, chosen)
-    return chosen
+def _chosen_of(refs: Iterable[bytes]) -> str | None:
+    names = sorted(
+        ref.decode().removeprefix(BRANCH_REF) for ref in refs if ref.startswith(BRANCH_REF.encode())
+    )
+    branches = [name for name in names if is_branch_name(name)]
+    return next((name for name in ("main", "master") if name in branches), next(iter(branches), None))

@@ -123,6 +123,15 @@ def test_a_protected_branch_takes_pushes_of_those_whom_a_rule_lets_push(updates,
     assert bool(reason) == bool(expected)
 
 
+@pytest.mark.parametrize(("level", "is_admin"), [(30, False), (40, False), (0, True)])
+def test_a_branch_takes_pushes_as_its_rules_say(level, is_admin):
+    rules = [make_protected("main"), make_protected("open", push=30)]
+    asked = {"level": level, "is_admin": is_admin}
+    assert access.lets_push("main", rules, **asked) is (level == 40 or is_admin)
+    assert access.lets_push("open", rules, **asked)
+    assert access.lets_push("topic", rules, **asked)
+
+
 def test_a_name_that_is_no_text_is_protected_by_what_fits_everything():
     strange = RefUpdate(ref=b"refs/heads/\xff", old="b" * 40, new="a" * 40)
     assert access.refusal([strange], [make_protected("*")], level=30, is_admin=False) != ""

@@ -20,7 +20,7 @@ from kasbah.hub.repositories.exchange import Fetch, Push, PushRefusedError
 from kasbah.hub.repositories.service import PushService
 from kasbah.hub.repositories.store import RepositoryStore
 from tests.doubles.asgi_client import AsgiClient
-from tests.doubles.git_accounts import FakeKasClient, FakeProjects, make_project
+from tests.doubles.git_accounts import FakeKasClient, FakeProjects, make_project, make_user
 
 ZERO = "0" * 40
 
@@ -55,7 +55,13 @@ class World:
         command = self.command(GitService.RECEIVE_PACK)
         project = make_project()
         push = Push(
-            self.store, self.client(asgi), command, project=project, service=service, admit=self.admit
+            self.store,
+            self.client(asgi),
+            command,
+            project=project,
+            pusher=make_user(),
+            service=service,
+            admit=self.admit,
         )
         await push.serve("")
 

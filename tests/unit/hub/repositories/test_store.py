@@ -59,16 +59,27 @@ async def test_a_disk_that_refuses_is_told_as_unavailable(tmp_path):
         (["trunk"], "trunk"),
         (["a", "master"], "master"),
         (["z", "b"], "b"),
-        (["a", "main"], None),
+        (["a", "main"], "main"),
         (["--exec=id"], None),
         ([], None),
     ],
 )
-async def test_the_default_branch_follows_the_first_push(store, branches, chosen):
+async def test_the_default_branch_is_chosen_among_what_was_pushed(store, branches, chosen):
     await store.create(7, "main")
-    commit_to(store.path(7), *(f"refs/heads/{branch}" for branch in branches))
-    assert await store.adopt_default_branch(7) == chosen
-    assert (await store.head(7)).default_branch == (chosen or "main")
+    refs = [f"refs/heads/{branch}" for branch in branches]
+    commit_to(store.path(7), *refs, "refs/heads/before", "refs/tags/a")
+    pushed = [*map(str.encode, refs), b"refs/heads/deleted", b"refs/tags/a", b"refs/heads/\xff"]
+    assert await store.choose_default_branch(7, pushed) == chosen
+
+
+@pytest.mark.asyncio
+async def test_head_is_pointed_elsewhere_or_the_push_hears_of_it(store):
+    await store.create(7, "main")
+    await store.set_default_branch(7, "trunk")
+    assert (await store.head(7)).default_branch == "trunk"
+    await store.delete(7)
+    with pytest.raises(GitFailedError, match="default branch could not be set"):
+        await store.set_default_branch(7, "trunk")
 
 
 @pytest.mark.asyncio
