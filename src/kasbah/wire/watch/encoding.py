@@ -19,6 +19,7 @@ class Encoding(NamedTuple):
 
     scanner: Callable[[], Scanner]
     read: Callable[[bytes], Event]
+    """Raises `DeepEventError` or `UnreadableEventError`."""
     error_event: Callable[[Failure], bytes]
     """A whole ERROR event that says this."""
 

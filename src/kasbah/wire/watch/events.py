@@ -23,6 +23,10 @@ class UnreadableEventError(ValueError):
     """This is no event of a watch as Kubernetes sends it."""
 
 
+class DeepEventError(ValueError):
+    """Whole, and nested deeper than anybody here reads: an object may be, where its type leaves fields unchecked."""
+
+
 class Event(NamedTuple):
     """One event of a watch."""
 
@@ -66,6 +70,7 @@ def read_json(event: bytes) -> Event:
     """The event in one line.
 
     Raises:
+        DeepEventError: nobody can say.
         UnreadableEventError: it is none.
     """
     try:
@@ -73,6 +78,8 @@ def read_json(event: bytes) -> Event:
         version = read.object.metadata.resource_version
         if not version and read.type != "ERROR":
             version = _version_of_rows(event)
+    except RecursionError as error:
+        raise DeepEventError("nested too deep") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableEventError(str(error)) from error
     return _checked(read.type, version)

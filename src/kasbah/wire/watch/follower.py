@@ -2,7 +2,7 @@
 
     beginning  ADDED events tell what is there already, in no order: a break cannot be repaired
     following  every event has been said in order up to `version`
-    adrift     the last event told no version, for it was too large to be held: a break cannot be repaired
+    adrift     the last event told no version, for it was too large or too deep to be read: a break cannot be repaired
     lost       these are no events that anybody here can read: everything passes as it is, for good
     over       the server said ERROR: it will end, and nothing follows
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 
 from kasbah.wire.watch.encoding import Encoding
-from kasbah.wire.watch.events import INITIAL_EVENTS_END, UnreadableEventError
+from kasbah.wire.watch.events import INITIAL_EVENTS_END, DeepEventError, UnreadableEventError
 from kasbah.wire.watch.framing import UnreadableFramingError
 from kasbah.wire.watch.target import WatchQuery
 
@@ -147,8 +147,7 @@ class WatchFollower:
             kept.append(self._release())
             self._passing = True
             self.oversized += 1
-            if self.progress is Progress.FOLLOWING:
-                self.progress = Progress.ADRIFT
+            self._versionless()
 
     def _release(self) -> bytes:
         held = b"".join(self._parts)
@@ -160,6 +159,10 @@ class WatchFollower:
         """Take note of one whole event; whether the client gets it."""
         try:
             event_type, version = self.encoding.read(event)
+        except DeepEventError:
+            self.events += 1
+            self._versionless()
+            return True
         except UnreadableEventError:
             self.progress = Progress.LOST
             return True
@@ -176,6 +179,11 @@ class WatchFollower:
             return True
         self.bookmarked = True
         return self._bookmarks_wanted
+
+    def _versionless(self) -> None:
+        """An event passes that nobody has read: until the next, nobody knows from where to go on."""
+        if self.progress is Progress.FOLLOWING:
+            self.progress = Progress.ADRIFT
 
     def _is_begun(self, event_type: str, event: bytes) -> bool:
         """Whether this event comes behind all that tell what is there already."""

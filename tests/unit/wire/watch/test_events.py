@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kasbah.wire.watch.events import Event, UnreadableEventError, read_cbor, read_json, read_protobuf
+from kasbah.wire.watch.events import (
+    DeepEventError,
+    Event,
+    UnreadableEventError,
+    read_cbor,
+    read_json,
+    read_protobuf,
+)
 from tests.doubles.watch_events import cbor_event, json_event, protobuf_event
 
 ERROR = b'{"type":"ERROR","object":{"kind":"Status","metadata":{},"code":410}}\n'
@@ -39,6 +46,11 @@ def test_an_error_needs_no_version():
 def table(metadata: dict[str, str], rows: list[dict[str, object]]) -> bytes:
     document = {"type": "ADDED", "object": {"kind": "Table", "metadata": metadata, "rows": rows}}
     return json.dumps(document).encode()
+
+
+def test_json_nested_too_deep_is_told_apart():
+    with pytest.raises(DeepEventError):
+        read_json(json_event("ADDED", 7).replace(b'""', b"[" * 10_000 + b"]" * 10_000))
 
 
 def test_a_table_tells_its_version_itself_or_in_its_row():

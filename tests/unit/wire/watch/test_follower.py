@@ -57,6 +57,21 @@ def test_each_event_is_said_once_and_in_order_wherever_the_stream_is_cut_and_bre
     assert it.held == 0
 
 
+def test_an_event_too_deep_to_be_read_passes_and_cannot_be_gone_on_from():
+    it = follower("5")
+    deep = json_event("MODIFIED", 6).replace(b'""', b'{"a":' * 10_000 + b"1" + b"}" * 10_000)
+    assert it.receive(json_event("ADDED", 5) + deep, MAX) == json_event("ADDED", 5) + deep
+    assert (it.progress, it.torn, it.events) == (Progress.ADRIFT, False, 2)
+    it.receive(json_event("MODIFIED", 7), MAX)
+    assert (it.progress, it.version) == (Progress.FOLLOWING, "7")
+
+
+def test_an_event_too_deep_to_be_read_does_not_end_the_beginning():
+    it = follower()
+    it.receive(json_event("ADDED", 6).replace(b'""', b"[" * 10_000 + b"]" * 10_000), MAX)
+    assert it.progress is Progress.BEGINNING
+
+
 def test_an_event_is_held_until_it_is_whole_and_dropped_at_a_break():
     it, event = follower("1"), json_event("ADDED", 7)
     assert it.receive(event[:9], MAX) == b""
