@@ -10,7 +10,8 @@ a lie, the last event is an ERROR that makes clients list again.
                         +--- ended by the API server, left by the client ---> over
 
 Flow control stays end to end: a stream is told `consumed` for what the client took, for BOOKMARKs that it does not get,
-and for what is held of an event that is larger than the window; all watches together hold no more than a setting.
+and for what is held of an event that is larger than the window; all watches together hold no more than a setting. The
+next stream has a window of its own, so it is not opened before the client has taken what the last one brought.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from __future__ import annotations
 import math
 from typing import Final, Literal, Protocol, get_args
 
+import structlog
 from prometheus_client import Counter
 
 from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api import watch_failures
+from kasbah.kas.kubernetes_api.border import guarded
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.settings import KubernetesApiSettings
 from kasbah.kit.backoff import BackoffSettings
@@ -34,6 +37,7 @@ from kasbah.wire.watch.encoding import Encoding, find_encoding
 from kasbah.wire.watch.follower import Progress, WatchFollower
 from kasbah.wire.watch.target import read_query, resumed, with_bookmarks
 
+_log = structlog.get_logger()
 HELD_IN_WINDOW: Final = 64 * 1024
 """So much of an event that is not whole may use up the stream's window; what is more is paid for in advance."""
 REOPENING: Final = BackoffSettings(initial_s=0.25, maximum_s=10, reset_s=10, jitter=0.5)
@@ -74,7 +78,7 @@ class WatchKeeper(Protocol):
         """It can be resumed from now on."""
 
     def reopen(self, watch: KeptWatch, delay_s: float) -> None:
-        """It broke off; after the delay let it `reopen_nowait` when its turn comes."""
+        """It broke off; after the delay let it `reopen_nowait` when its turn comes; infinity: it will ask again."""
 
     def reopened(self, watch: KeptWatch) -> None:
         """It has its answer, or no longer waits for one."""
@@ -111,11 +115,11 @@ class KeptWatch:
         "_events_before",
         "_extra",
         "_follower",
+        "_held_up",
         "_keeper",
         "_outstanding",
         "_over",
         "_request",
-        "_stale",
         "_stream",
         "_unsettled",
         "broken_since",
@@ -139,8 +143,8 @@ class KeptWatch:
         self._attempts = 0
         self._events_before = 0
         self._unsettled = 0  # bytes of this stream for which it was not told `consumed`
-        self._outstanding = 0  # of these, bytes that the client has not taken
-        self._stale = 0  # bytes of earlier streams that the client has not taken
+        self._outstanding = 0  # bytes that the client has not taken; once the stream broke, that one's
+        self._held_up = False  # its turn came, and the client had not taken everything
         self._extra = 0  # our part of the keeper's `held_bytes`
 
     def open_nowait(self) -> bool:
@@ -159,11 +163,22 @@ class KeptWatch:
         return self._stream is not None
 
     def reopen_nowait(self) -> bool:
-        """Go on behind the last version; False when no tunnel is ready. Afterwards it may be over."""
+        """Go on behind the last version; False when no tunnel is ready. Afterwards it may be over, or be held up."""
+        try:
+            return self._reopen()
+        except Exception:  # noqa: BLE001 - the border: the other watches of the line go on
+            self.crashed()
+            return True
+
+    def _reopen(self) -> bool:
         keeper, follower = self._keeper, self._follower
         left_s = self._ends_at - keeper.now
         if follower is None or left_s <= 0:
             self._end()
+            return True
+        if self._outstanding:
+            self._held_up = True
+            keeper.reopen(self, math.inf)
             return True
         timeout_s = 0 if left_s == math.inf else math.ceil(left_s)
         target = resumed(self._request.target.raw, follower.version, timeout_s)
@@ -181,17 +196,25 @@ class KeptWatch:
         stream.end()
         return True
 
+    @guarded
     def unanswered(self) -> None:
         """It was sent again, and nothing came in time."""
         self._try_again()
 
+    @guarded
     def expire(self) -> None:
         """It is broken: end it if the client's time is over, or if it has been so for too long."""
         now = self._keeper.now
+        if self._over:
+            return
         if now >= self._ends_at:
             self._drop_stream()
             self._end()
-        elif now - self.broken_since > self._keeper.settings.watch_outage_s:
+        elif now - self.broken_since <= self._keeper.settings.watch_outage_s:
+            return
+        elif self._held_up:
+            self._fail(watch_failures.expired(), "expired")
+        else:
             self._fail(watch_failures.unreachable(connected=self._attempts > 0), "unreachable")
 
     @property
@@ -204,9 +227,9 @@ class KeptWatch:
             and self.broken_since == math.inf
             and follower.bookmarked
             and not self._outstanding
-            and not self._stale
         )
 
+    @guarded
     def stalled(self) -> None:
         """Take the stream for dead."""
         self._drop_stream()
@@ -241,10 +264,11 @@ class KeptWatch:
             if self._stream is not None:
                 self._stream.consumed(count)
             return
-        stale = min(count, self._stale)
-        self._stale -= stale
-        self._outstanding -= count - stale
+        self._outstanding -= count
         self._settle(self._follower)
+        if self._held_up and not self._outstanding:
+            self._held_up = False
+            self._keeper.reopen(self, 0.0)
 
     # From the stream that carries it now, by its `_Carrier`.
 
@@ -333,8 +357,7 @@ class KeptWatch:
         if follower is None:
             return
         self._stream = None
-        self._stale += self._outstanding
-        self._outstanding = self._unsettled = 0
+        self._unsettled = 0
         torn = follower.torn
         follower.broken()
         self._count_held(0)
@@ -384,8 +407,16 @@ class KeptWatch:
             self._leave()
             self._client.ended()
 
+    def crashed(self) -> None:
+        """The border: a bug that one watch brings out ends that one alone."""
+        _log.exception("a watch crashed", agent_id=self.grant.agent_id)
+        if not self._over:
+            self.reset(ResetCode.INTERNAL)
+            self._client.reset(ResetCode.INTERNAL, "the watch crashed")
+
     def _leave(self) -> None:
         self._over = True
+        self._held_up = False
         self._stream = None
         self._count_held(0)
         if self._follower is not None:
@@ -427,17 +458,27 @@ class _Carrier:
     def __init__(self, watch: KeptWatch) -> None:
         self._watch = watch
 
+    @guarded
     def head_received(self, head: bytes) -> None:
         self._watch.answered(head)
 
     def data_received(self, data: bytes) -> None:
-        self._watch.received(data)
+        try:
+            self._watch.received(data)
+        except Exception:  # noqa: BLE001 - as `guarded`, without its call
+            self.crashed()
 
+    @guarded
     def ended(self) -> None:
         self._watch.ended()
 
+    @guarded
     def reset(self, code: int, message: str) -> None:
         self._watch.lost(code, message)
+
+    def crashed(self) -> None:
+        """As `Guarded` says."""
+        self._watch.crashed()
 
     def writable(self) -> None:
         """A watch has no body."""

@@ -117,7 +117,7 @@ class WatchOpener:
         self._watches.add(watch)
 
     def reopen(self, watch: KeptWatch, delay_s: float) -> None:
-        """It broke off; after the delay let it go on when its turn comes."""
+        """As `WatchKeeper` says."""
         agent_id = watch.grant.agent_id
         line = self._lines.get(agent_id)
         if line is None:
@@ -144,7 +144,7 @@ class WatchOpener:
 class _Line:
     """The broken watches of one agent; stands in the tunnels' line for all of them."""
 
-    __slots__ = ("_agent_id", "_due", "_in_line", "_later", "_opener", "_reopening", "_tunnels")
+    __slots__ = ("_agent_id", "_due", "_going_on", "_in_line", "_later", "_opener", "_reopening", "_tunnels")
 
     def __init__(self, opener: WatchOpener, tunnels: WatchTunnels, agent_id: int) -> None:
         self._opener = opener
@@ -154,6 +154,7 @@ class _Line:
         self._later: dict[KeptWatch, float] = {}
         self._reopening: set[KeptWatch] = set()
         self._in_line = False
+        self._going_on = False
 
     def __len__(self) -> int:
         return len(self._due) + len(self._later) + len(self._reopening)
@@ -161,6 +162,7 @@ class _Line:
     def add(self, watch: KeptWatch, due_at: float) -> None:
         """Let it go on from this moment on; 0 for at once."""
         self._reopening.discard(watch)
+        self._later.pop(watch, None)
         if due_at:
             self._later[watch] = due_at
         else:
@@ -191,6 +193,19 @@ class _Line:
         self._go_on()
 
     def _go_on(self) -> None:
+        if (
+            self._going_on
+        ):  # a watch that ends when its turn comes leaves the line, and thousands may do so in a row
+            return
+        self._going_on = True
+        try:
+            self._reopen_due()
+        finally:
+            self._going_on = False
+        if not len(self):
+            self._opener.line_empty(self._agent_id, self)
+
+    def _reopen_due(self) -> None:
         while self._due and len(self._reopening) < MAX_REOPENING and not self._in_line:
             watch, _ = self._due.popitem(last=False)
             self._reopening.add(watch)
@@ -203,5 +218,3 @@ class _Line:
         if not self._due and self._in_line:
             self._in_line = False
             self._tunnels.stop_waiting(self._agent_id, self)
-        if not len(self):
-            self._opener.line_empty(self._agent_id, self)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 
 import pytest
+import structlog
 
 from kasbah.errors import PeerError
 from kasbah.kas.kubernetes_api import grant
@@ -319,16 +322,69 @@ def test_the_window_opens_for_what_the_client_took():
     assert it.stream.in_flight == 0
 
 
-def test_what_the_client_owes_to_an_old_stream_opens_no_window_of_the_new_one():
+def test_a_client_that_takes_nothing_gets_no_window_by_another_break():
     it = Scene()
     it.takes = False
     event = json_event("ADDED", 6)
     it.stream.say(event)
     it.breaks()
+    assert (len(it.agent.streams), it.delays) == (1, [0.0, math.inf])
+    it.watch.consumed(len(event) - 3)
+    assert it.delays == [0.0, math.inf]
+    it.watch.consumed(3)
+    assert it.delays == [0.0, math.inf, 0.0]
+    assert it.watch.reopen_nowait()
     it.stream.say_head(JSON)
     it.stream.say(event)
-    it.watch.consumed(len(event) + 3)
-    assert it.stream.in_flight == len(event) - 3
+    assert (len(it.agent.streams), it.stream.in_flight) == (2, len(event))
+
+
+def test_a_client_that_takes_nothing_for_too_long_has_to_list_again():
+    it = Scene(watch_outage_s=10)
+    it.takes = False
+    it.stream.say(json_event("ADDED", 6))
+    it.breaks()
+    it.now += 11
+    it.watch.expire()
+    it.watch.expire()
+    assert (it.error, it.said) == (410, ["head", "ended"])
+
+
+def crash(*_: object) -> None:
+    raise AssertionError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("answered", lambda it: it.stream.say_head(JSON)),
+        ("received", lambda it: it.stream.say(json_event("ADDED", 6))),
+        ("ended", lambda it: it.stream.say_end()),
+        ("lost", lambda it: it.stream.say_reset(*LOST)),
+        ("_reopen", lambda it: it.watch.reopen_nowait()),
+        ("_try_again", lambda it: it.watch.unanswered()),
+        ("_drop_stream", lambda it: it.watch.stalled()),
+    ],
+)
+def test_a_bug_in_one_watch_ends_that_one(
+    name: str, call: Callable[[Scene], object], monkeypatch: pytest.MonkeyPatch
+):
+    it = Scene()
+    monkeypatch.setattr(KeptWatch, name, crash)
+    with structlog.testing.capture_logs() as logs:
+        call(it)
+    assert it.stream.reset_with == (ResetCode.INTERNAL, "")
+    assert (it.said, it.kept) == (["head", f"reset {ResetCode.INTERNAL:d}"], set())
+    assert logs[0]["event"] == "a watch crashed"
+
+
+def test_an_object_nested_too_deep_passes_and_a_break_behind_it_ends_the_watch():
+    it = Scene()
+    deep = json_event("MODIFIED", 6).replace(b'""', b"[" * 10_000 + b"]" * 10_000)
+    it.stream.say(deep)
+    assert it.got == deep
+    it.stream.say_reset(*LOST)
+    assert (it.error, it.said) == (410, ["head", "ended"])
 
 
 def test_an_event_larger_than_the_window_is_paid_for_in_advance_and_accounted():

@@ -18,7 +18,7 @@ from tests.doubles.watch_events import json_bookmark, json_event
 GRANT = grant.issue("g", access_of_mia(), deadline_ms=1)
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 HEAD = (
-    b"GET /api/v1/pods?watch=1&resourceVersion=5 HTTP/1.1\r\n"
+    b"GET /api/v1/pods?watch=1&resourceVersion=5&timeoutSeconds=600 HTTP/1.1\r\n"
     b"Host: a\r\nAuthorization: Bearer pat:7:good\r\n\r\n"
 )
 REQUEST = request_policy.prepare(http1.request_head(HEAD), 0)
@@ -30,6 +30,7 @@ class Reader:
     def __init__(self, opener: WatchOpener) -> None:
         self.got = b""
         self.over = False
+        self.takes = True
         self.stream: Stream | None = opener.open_nowait(GRANT, REQUEST, self)
 
     def opening(self, head: bytes) -> bytes:
@@ -39,6 +40,8 @@ class Reader:
 
     def data_received(self, data: bytes) -> None:
         self.got += data
+        if self.takes and self.stream is not None:
+            self.stream.consumed(len(data))
 
     def ended(self) -> None:
         self.over = True
@@ -128,6 +131,33 @@ def test_an_agent_that_does_not_come_back_is_an_error_event_and_nobody_waits_any
         assert reader.over
         assert json.loads(reader.got)["object"]["code"] == 503
     assert it.agent.waiting == []
+
+
+@pytest.mark.parametrize("sweeps_first", [False, True])
+def test_a_thousand_watches_may_end_one_after_the_other(sweeps_first: bool):
+    it = Scene(watches=1000)
+    it.lose_all()
+    it.clock.now += 601
+    if sweeps_first:
+        it.opener.sweep()
+    it.agent.connect()
+    it.opener.sweep()
+    assert all(reader.over for reader in it.readers)
+    assert (it.agent.waiting, it.agent.streams) == ([], [])
+
+
+def test_a_client_that_takes_nothing_waits_in_the_line_until_it_does():
+    it = Scene()
+    reader = it.readers[0]
+    reader.takes = False
+    it.agent.streams[0].say(json_event("ADDED", 6))
+    for _ in range(3):
+        it.agent.streams[0].say_reset(ResetCode.CONNECTION_LOST)
+        it.later(1)
+    assert len(it.agent.streams) == 1
+    assert reader.stream is not None
+    reader.stream.consumed(len(reader.got))
+    assert len(it.agent.streams) == 2
 
 
 def test_a_client_that_leaves_while_its_watch_is_broken_leaves_nothing():
