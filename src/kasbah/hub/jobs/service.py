@@ -1,12 +1,14 @@
 """CI jobs: made by a member with the role for their ref, checked by their token, finished.
 
 A token is good while its job runs, and only as long as the job's user could still start this very job: whoever is
-blocked, loses the role, or may no longer push to a branch that became protected, takes the jobs along. The check is
+blocked, loses the role, or may no longer push to a branch that became protected, takes the jobs along; and so does a
+project that is archived. The check is
 made anew each time; nothing is kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from kasbah.hub.accounts import store as accounts_store
@@ -24,7 +26,7 @@ from kasbah.hub.identity import User
 from kasbah.hub.jobs import store
 from kasbah.hub.jobs.model import CHARACTERS, KEPT_DAYS, PREFIX, CallingJob, Job, NewJob
 from kasbah.hub.projects import store as projects_store
-from kasbah.hub.projects.model import Project, may_run_on, protections_of
+from kasbah.hub.projects.model import Project, ProtectedBranch, may_run_on, protections_of
 from kasbah.hub.projects.service import ProjectService
 from kasbah.kit.secrets import Secret, fingerprint, generate_token
 
@@ -57,15 +59,12 @@ class JobService:
         """
         user = caller if for_user_id in {None, caller.id} else await self._other(caller, for_user_id or 0)
         level = await self._projects.access_level(user, project)
-        if level < Role.DEVELOPER or project.archived or user.state != "active":
-            raise ForbiddenError
         if problems := new.problems():
             raise InvalidError(problems)
         now, secret = self._clock(), generate_token(PREFIX, CHARACTERS)
         async with self._database.writing() as connection:
             branches = await projects_store.list_protected_branches(connection, project.id)
-            if not may_run_on(new.ref, branches, level=level, is_admin=user.is_admin):
-                raise ForbiddenError(f"{new.ref} is protected, and your role may not run jobs on it")
+            _require_may_run(user, project, new.ref, branches, level)
             await store.forget(connection, now - timedelta(days=KEPT_DAYS))
             job = await store.insert(
                 connection,
@@ -102,11 +101,13 @@ class JobService:
             user = await accounts_store.find_user(connection, job.user_id)
             project = await projects_store.find(connection, job.project_id)
             branches = await projects_store.list_protected_branches(connection, job.project_id)
-        if user is None or project is None or user.state != "active":
+        if user is None or project is None:
             raise UnauthenticatedError
         level = await self._projects.access_level(user, project)
-        if not may_run_on(job.ref, branches, level=level, is_admin=user.is_admin):
-            raise UnauthenticatedError
+        try:
+            _require_may_run(user, project, job.ref, branches, level)
+        except ForbiddenError as error:
+            raise UnauthenticatedError from error
         protected = bool(protections_of(job.ref, branches))
         return CallingJob(job=job, project=project, user=user, level=level, protected=protected)
 
@@ -155,3 +156,13 @@ class JobService:
     async def _require(self, caller: User, project: Project, least: Role) -> None:
         if await self._projects.access_level(caller, project) < least:
             raise ForbiddenError
+
+
+def _require_may_run(
+    user: User, project: Project, ref: str, branches: Sequence[ProtectedBranch], level: int
+) -> None:
+    """Raise unless the user may start a job on this ref, and so may go on with one."""
+    if level < Role.DEVELOPER or project.archived or user.state != "active":
+        raise ForbiddenError
+    if not may_run_on(ref, branches, level=level, is_admin=user.is_admin):
+        raise ForbiddenError(f"{ref} is protected, and your role may not run jobs on it")

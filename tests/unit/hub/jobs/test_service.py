@@ -18,6 +18,7 @@ from kasbah.hub.groups.model import Role
 from kasbah.hub.identity import User
 from kasbah.hub.jobs.model import NewJob
 from kasbah.hub.projects.model import NewProtectedBranch, Project
+from kasbah.hub.projects.store import projects
 from kasbah.kit.secrets import Secret
 from tests.doubles.hub_services import HubServices
 
@@ -94,6 +95,15 @@ async def test_what_breaks_a_rule_is_refused(hub: HubServices):
         await hub.jobs.create(mia, project, NewJob(ref="topic"))
     with pytest.raises(ForbiddenError):
         await hub.jobs.create(mia, replace(project, archived=True), TOPIC)
+
+
+async def test_an_archived_project_takes_its_jobs_along(hub: HubServices):
+    project, mia = await place(hub, Role.DEVELOPER)
+    _, secret = await hub.jobs.create(mia, project, TOPIC)
+    async with hub.database.writing() as connection:
+        await connection.execute(projects.update().values(archived=True))
+    with pytest.raises(UnauthenticatedError):
+        await hub.jobs.authenticate(secret)
 
 
 @pytest.mark.parametrize("secret", ["", "glcbt-wrong", "x" * 100_000])
