@@ -102,7 +102,7 @@ class ClusterHops:
         return Finding(
             seen=f"the agent may not {_list(missing)}",
             warning="rbac-impersonate",
-            advice="needed when a configuration says `access_as` user, ci_user, ci_job or impersonate; apply:",
+            advice="needed when a configuration says `access_as` user, ci_job or impersonate; apply:",
             details=tuple(rights.manifest(missing, self._username)),
         )
 

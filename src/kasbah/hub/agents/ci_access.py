@@ -11,7 +11,7 @@ from typing import Any, Final
 from kasbah.hub.projects.model import Project
 from kasbah.hub.wildcards import matches
 
-_WAYS: Final = ("agent", "ci_job", "ci_user", "impersonate")
+_WAYS: Final = ("agent", "ci_job", "impersonate")
 _MOST_NAMED: Final = 10
 
 

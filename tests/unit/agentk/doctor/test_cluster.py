@@ -66,6 +66,7 @@ async def test_missing_rights_are_told_with_what_gives_them():
     results = await looked(ApiServer(allowed=False))
     assert results["cluster.impersonate"].fault == "rbac-impersonate"
     assert "may not impersonate users, impersonate groups" in results["cluster.impersonate"].seen
+    assert "`access_as` user, ci_job or impersonate" in results["cluster.impersonate"].advice
     assert "kind: ClusterRole" in results["cluster.impersonate"].details
     assert results["cluster.leases"].fault == "rbac-leases"
     assert "in ops" in results["cluster.leases"].seen
