@@ -162,7 +162,9 @@ def _require_may_run(
     user: User, project: Project, ref: str, branches: Sequence[ProtectedBranch], level: int
 ) -> None:
     """Raise unless the user may start a job on this ref, and so may go on with one."""
-    if level < Role.DEVELOPER or project.archived or user.state != "active":
+    if project.archived or user.state != "active":
         raise ForbiddenError
+    if level < Role.DEVELOPER:
+        raise ForbiddenError(f"{user.username} runs no jobs here without the role developer")
     if not may_run_on(ref, branches, level=level, is_admin=user.is_admin):
-        raise ForbiddenError(f"{ref} is protected, and your role may not run jobs on it")
+        raise ForbiddenError(f"{ref} is protected, and the role of {user.username} may not run jobs on it")
