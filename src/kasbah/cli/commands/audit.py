@@ -159,7 +159,8 @@ def _follow(directory: Path | None, asked: AuditFilter, here: Here) -> NoReturn:
 
 def _print(records: Iterable[AuditRecordShown], here: Here) -> None:
     for record in records:
-        here.say(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        # ASCII: clients choose their names, and some letters are commands to a terminal.
+        here.say(json.dumps(record, separators=(",", ":")))
 
 
 def _asked(now: datetime, *, since: str, **others: Any) -> AuditFilter:

@@ -139,6 +139,14 @@ def test_what_was_set_aside_is_told_and_no_fault(kasbah: TypedTerminal, director
     assert "set aside" in kasbah.out
 
 
+def test_what_strangers_call_themselves_commands_no_terminal(kasbah: TypedTerminal, directory: Path):
+    strange = "\x9b2J \u202e é"
+    audit_log.write(directory, audit_log.record("a", user_agent=strange))
+    assert kasbah("audit", "export", "--directory", str(directory)) == 0
+    assert kasbah.out.isascii()
+    assert json.loads(kasbah.out)["user_agent"] == strange
+
+
 def test_everything_is_exported_oldest_first(kasbah: TypedTerminal, directory: Path):
     audit_log.write(directory, *(audit_log.record(name, phase="begun") for name in ("a", "b", "a")))
     assert kasbah("audit", "export", "--directory", str(directory)) == 0
