@@ -28,6 +28,7 @@ from kasbah.kube import kubeconfig
 from kasbah.kube.access import ClusterAccess
 from kasbah.kube.client import KubeClient
 from kasbah.kube.pool import UpstreamPool
+from kasbah.wire.native_tunnel.engine import PING_AFTER_S
 
 _DURATION: Final = re.compile(r"(\d{1,4})(s|m)")
 _LONGEST_IDLE_S: Final = 3600.0
@@ -166,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="DURATION",
         help="also keep the tunnel idle for so long (70s, 5m) and see whether something on the way cuts it; "
-        "kas and agentk say something to each other every 10 s (over gRPC more seldom)",
+        f"kas and agentk say something to each other every {PING_AFTER_S:.0f} s (over gRPC more seldom)",
     )
     return parser
 

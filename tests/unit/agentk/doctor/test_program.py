@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kasbah.agentk.doctor import program
+from kasbah.wire.native_tunnel.engine import PING_AFTER_S
 
 
 def run(*arguments: str, **environment: str) -> int:
@@ -69,6 +70,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]):
     told = capsys.readouterr().out
     assert "names the first hop" in told
     assert "exit codes: 0 all is well" in told
+    assert f"every {PING_AFTER_S:.0f} s (over gRPC" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("70s", 70.0), ("5m", 300.0)])
