@@ -201,7 +201,7 @@ def _areas(settings: HubSettings, clock: Clock) -> _Areas:
         groups=groups,
         projects=projects,
         repositories=repositories,
-        agents=AgentService(database, clock, projects),
+        agents=AgentService(database, clock, projects, share_anywhere=settings.share_agents_anywhere),
         agent_tokens=AgentTokenService(database, clock, LastUsed(random.random)),
         agent_access=AccessService(database, clock, share_anywhere=settings.share_agents_anywhere),
         protection=ProtectionService(database, clock, projects),

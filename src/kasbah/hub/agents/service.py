@@ -23,7 +23,11 @@ _ROW_NOT_WRITTEN_YET = 0
 class AgentService:
     """The agents of projects."""
 
-    def __init__(self, database: Database, clock: Clock, projects: ProjectService) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, projects: ProjectService, *, share_anywhere: bool = False
+    ) -> None:
+        """`share_anywhere`: as `AccessService` has it."""
+        self._share_anywhere = share_anywhere
         self._database = database
         self._clock = clock
         self._projects = projects
@@ -86,6 +90,7 @@ class AgentService:
                 user_id=caller.id,
                 least_level=Role.DEVELOPER,
                 today=self._clock().date(),
+                share_anywhere=self._share_anywhere,
             )
         if agent is None or agent.project_id != project.id or not shared:
             raise RecordNotFoundError

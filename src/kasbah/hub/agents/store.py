@@ -320,14 +320,17 @@ async def list_user_access_roles(
         .order_by(authorizations.c.id)
     )
     if not share_anywhere:
-        home_id = sa.select(projects.c.namespace_id).join(agents, agents.c.project_id == projects.c.id)
-        own = _below_the_same_root(home_id.where(agents.c.id == agent_id).scalar_subquery())
-        inside = sa.select(projects.c.id).where(projects.c.namespace_id.in_(own))
-        chosen = chosen.where(
-            sa.or_(authorizations.c.group_id.in_(own), authorizations.c.project_id.in_(inside))
-        )
+        chosen = chosen.where(_inside_the_border(agent_id))
     rows = await connection.execute(chosen)
     return [_role(row) for row in rows.mappings()]
+
+
+def _inside_the_border(agent_id: int) -> sa.ColumnElement[bool]:
+    """Whether an authorisation is for something below the top-level namespace of the agent's project."""
+    home_id = sa.select(projects.c.namespace_id).join(agents, agents.c.project_id == projects.c.id)
+    own = _below_the_same_root(home_id.where(agents.c.id == agent_id).scalar_subquery())
+    inside = sa.select(projects.c.id).where(projects.c.namespace_id.in_(own))
+    return sa.or_(authorizations.c.group_id.in_(own), authorizations.c.project_id.in_(inside))
 
 
 def _below_the_same_root(namespace_id: int | sa.ScalarSelect[int]) -> sa.Select[tuple[int]]:
@@ -368,7 +371,13 @@ async def level_at_home(connection: AsyncConnection, *, agent_id: int, user_id: 
 
 
 async def may_use_any_shared(
-    connection: AsyncConnection, *, agent_id: int, user_id: int, least_level: int, today: date
+    connection: AsyncConnection,
+    *,
+    agent_id: int,
+    user_id: int,
+    least_level: int,
+    today: date,
+    share_anywhere: bool,
 ) -> bool:
     """Whether the agent is shared, in either way, with something in which the user has this level."""
     levels = levels_of(user_id, today)
@@ -379,16 +388,12 @@ async def may_use_any_shared(
         unexpired(project_members, today),
     )
     inherited = sa.select(projects.c.id).where(projects.c.namespace_id.in_(enough))
-    found = await connection.execute(
-        sa.select(authorizations.c.id)
-        .where(
-            authorizations.c.agent_id == agent_id,
-            sa.or_(
-                authorizations.c.group_id.in_(enough),
-                authorizations.c.project_id.in_(member),
-                authorizations.c.project_id.in_(inherited),
-            ),
-        )
-        .limit(1)
+    named = sa.or_(
+        authorizations.c.group_id.in_(enough),
+        authorizations.c.project_id.in_(member),
+        authorizations.c.project_id.in_(inherited),
     )
-    return found.first() is not None
+    chosen = sa.select(authorizations.c.id).where(authorizations.c.agent_id == agent_id, named)
+    if not share_anywhere:
+        chosen = chosen.where(_inside_the_border(agent_id))
+    return (await connection.execute(chosen.limit(1))).first() is not None

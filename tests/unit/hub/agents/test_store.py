@@ -176,7 +176,7 @@ async def test_a_role_below_the_least_opens_nothing(stored: HubServices):
     asked = {"agent_id": agent.id, "user_id": mia.id, "least_level": Role.DEVELOPER, "today": TODAY}
     async with stored.database.writing() as connection:
         await store.replace_authorizations(connection, agent.id, "{}", [row])
-        assert not await store.may_use_any_shared(connection, **asked)
+        assert not await store.may_use_any_shared(connection, **asked, share_anywhere=True)
 
 
 async def test_the_role_at_home_comes_from_the_project_and_from_above(stored: HubServices):
@@ -268,8 +268,31 @@ async def test_any_share_counts_for_seeing_the_agent(stored: HubServices):
     async with stored.database.writing() as connection:
         await store.replace_authorizations(connection, agent.id, None, [row])
         assert await store.may_use_any_shared(
-            connection, agent_id=agent.id, user_id=mia.id, least_level=Role.DEVELOPER, today=TODAY
+            connection,
+            agent_id=agent.id,
+            user_id=mia.id,
+            least_level=Role.DEVELOPER,
+            today=TODAY,
+            share_anywhere=False,
         )
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+async def test_a_share_beyond_the_top_level_group_shows_the_agent_only_where_that_counts(
+    stored: HubServices, anywhere: bool
+):
+    owner, mia = await stored.user("owner"), await stored.user("mia")
+    other = await stored.group(owner, "other")
+    home, away = await stored.project(owner, "home"), await stored.project(owner, "away", other)
+    agent = await stored.agent(owner, home)
+    await stored.join(other, mia, Role.DEVELOPER)
+    asked = {"agent_id": agent.id, "user_id": mia.id, "least_level": Role.DEVELOPER, "today": TODAY}
+    for target in ({"project_id": away.id}, {"group_id": other.id}):
+        row = Authorization(access="user_access", config="{}", **target)
+        async with stored.database.writing() as connection:
+            await store.replace_authorizations(connection, agent.id, "{}", [row])
+            shown = await store.may_use_any_shared(connection, **asked, share_anywhere=anywhere)
+        assert shown is anywhere
 
 
 async def test_the_last_use_is_written(stored: HubServices):
