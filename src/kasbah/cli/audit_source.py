@@ -18,7 +18,7 @@ from kasbah.kit.chained_log import reading, segments, verification
 from kasbah.kit.chained_log.chain import Entry
 from kasbah.kit.chained_log.errors import LogUnreadableError
 from kasbah.wire import audit_record
-from kasbah.wire.audit_record import AuditFilter
+from kasbah.wire.audit_record import AuditFilter, Horizon
 
 if TYPE_CHECKING:
     from kasbah.cli.api_client import ApiClient
@@ -59,11 +59,12 @@ class FilesSource:
         if not segments.list_segments(self._directory):
             raise LogUnreadableError(f"there is no audit log in {self._directory}: no segment-….jsonl")
         read = reading.forwards if oldest_first else reading.backwards
+        horizon = Horizon(asked.since)
         for entry in read(self._directory):
             record = audit_record.read(entry.record)
             if record is None:
                 continue
-            if record.at < asked.since and not oldest_first:
+            if not oldest_first and horizon.passed(record):
                 return
             if asked.admits(record):
                 yield _shown(entry)

@@ -7,6 +7,7 @@ left (`begun`) and one from before its answer reached the client (`answered`), a
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import unquote_plus
 
@@ -19,6 +20,7 @@ DROPPED: Final = "records_dropped"
 Phase = Literal["begun", "answered", "ended"]
 ChosenBy = Literal["configuration", "client"]
 _BAD_OUTCOMES: Final = frozenset({"refused", "cut", "broken"})
+_OLDER_IN_A_ROW: Final = 1000
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Of other parameters only the names are told: a command's words or a selector may hold a secret.
 _HARMLESS: Final = frozenset(
@@ -155,6 +157,32 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
             and record.at >= self.since
             and (not self.failed or record.failed)
         )
+
+
+class Horizon:
+    """Tells, of records that come newest first, when nothing from a moment on can follow.
+
+    One older record proves nothing: a clock that was set wrong and put right again leaves some in between.
+    """
+
+    def __init__(self, since: str) -> None:
+        """`since` is as `AuditFilter` has it."""
+        self._before = _an_hour_before(since) if since else ""
+        self._older = 0
+
+    def passed(self, record: AuditRecord) -> bool:
+        """Whether to look no further than this record."""
+        self._older = self._older + 1 if record.at < self._before else 0
+        return self._older >= _OLDER_IN_A_ROW
+
+
+def _an_hour_before(moment: str) -> str:
+    try:
+        at = datetime.fromisoformat(moment)
+        at = (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)) - timedelta(hours=1)
+    except (ValueError, OverflowError):  # no day of any calendar, or one of the year 1
+        return ""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read(record: bytes) -> AuditRecord | None:

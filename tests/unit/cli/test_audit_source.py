@@ -37,6 +37,13 @@ def test_files_are_filtered(files: FilesSource):
     assert names(files, AuditFilter(since=audit_log.record("", ago=timedelta(hours=1)).at)) == ["new"]
 
 
+def test_one_record_of_a_wrong_clock_hides_none_behind_it(tmp_path: Path):
+    wrong = audit_log.record("wrong", ago=timedelta(days=9000))
+    audit_log.write(tmp_path, audit_log.record("old"), wrong, audit_log.record("new"))
+    asked = AuditFilter(since=audit_log.record("", ago=timedelta(hours=1)).at)
+    assert names(FilesSource(tmp_path), asked) == ["new", "old"]
+
+
 def test_a_record_of_a_file_has_its_number_and_its_hash(files: FilesSource):
     newest = next(files.records(AuditFilter()))
     assert (newest["id"], len(newest["hash"]), newest["target"]["name"]) == (3, 64, "new")

@@ -10,6 +10,7 @@ from kasbah.wire.audit_record import (
     AuditedUser,
     AuditFilter,
     AuditRecord,
+    Horizon,
     audited_identity,
     audited_query,
 )
@@ -75,6 +76,20 @@ def test_a_filter_admits_what_fits_all_of_it(asked: AuditFilter, admits: bool):
 )
 def test_a_bad_end_is_told_from_a_client_that_left(changes: dict[str, object], failed: bool):
     assert but(**changes).failed == failed
+
+
+def test_a_moment_is_behind_when_a_thousand_records_in_a_row_are_an_hour_older():
+    horizon = Horizon("2026-11-21T12:00:00.000Z")
+    older, nearly = but(at="2026-11-21T10:59:59.999Z"), but(at="2026-11-21T11:00:00.000Z")
+    assert not any(horizon.passed(older) for _ in range(999))
+    assert not horizon.passed(nearly)
+    assert [horizon.passed(older) for _ in range(1000)] == [False] * 999 + [True]
+
+
+@pytest.mark.parametrize("since", ["", "0001-01-01T00:00:00.000Z", "2026-13-45"])
+def test_without_a_moment_that_has_an_hour_before_it_nothing_is_behind(since: str):
+    horizon = Horizon(since)
+    assert not any(horizon.passed(but(at="0001-01-01T00:00:00.000Z")) for _ in range(2000))
 
 
 def test_an_identity_says_who_chose_it():

@@ -18,7 +18,7 @@ from kasbah.kit.chained_log import reading, segments, verification
 from kasbah.kit.chained_log.chain import Entry
 from kasbah.kit.chained_log.verification import Verification
 from kasbah.wire import audit_record
-from kasbah.wire.audit_record import AuditFilter
+from kasbah.wire.audit_record import AuditFilter, Horizon
 
 _MOST_READ: Final = 100_000
 _MOST_VERIFIED_BYTES: Final = 256 * 1024 * 1024
@@ -79,9 +79,10 @@ def _find_blocking(
         else reading.backwards(directory, before=place)
     )
     found: list[dict[str, Any]] = []
+    horizon = Horizon(asked.since)
     for number, entry in enumerate(entries, 1):
         record = audit_record.read(entry.record)
-        if record is not None and record.at < asked.since and not oldest_first:
+        if record is not None and not oldest_first and horizon.passed(record):
             break
         if record is not None and asked.admits(record):
             found.append(_shown(entry))

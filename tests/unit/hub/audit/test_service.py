@@ -71,6 +71,16 @@ async def test_only_what_was_asked_for_is_found_and_older_is_not_looked_at(servi
     assert seconds(forwards.records) == [11, 13, 15, 17, 19]
 
 
+async def test_one_record_of_a_wrong_clock_hides_none_behind_it(tmp_path: Path):
+    records = [record(1), record(2, at="1970-01-01T00:00:07.000Z"), record(3)]
+    log = ChainedLog(tmp_path)
+    log.append([msgspec.json.encode(each) for each in records])
+    log.close()
+    asked = AuditFilter(since="2026-11-21T12:00:00Z")
+    found = await AuditService(tmp_path).find(asked, limit=20, place=0)
+    assert seconds(found.records) == [3, 1]
+
+
 async def test_one_question_reads_a_bounded_part(service: AuditService, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(service_module, "_MOST_READ", 5)
     found = await service.find(AuditFilter(user="nobody"), limit=20, place=0)
