@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kasbah.kas.http_server.exchange import Upgrade
@@ -46,6 +47,8 @@ class RecordingClient:
     body: bytes = b""
     switched: bytes = b""
     deadline_s: float = 0
+    held: Callable[[], None] = lambda: None
+    """Called as soon as the protocol is switched: says what the client sent behind its head."""
     said: list[str] = field(default_factory=list)
 
     def accept_body(self) -> None:
@@ -73,6 +76,7 @@ class RecordingClient:
 
     def switch_protocols(self, head: bytes) -> None:
         self.switched = head
+        self.held()
 
     def set_deadline(self, seconds: float) -> None:
         self.deadline_s = seconds

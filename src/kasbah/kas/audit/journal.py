@@ -169,4 +169,7 @@ def _go_on(then: AnswerHolder, *, durable: bool) -> None:
     if not durable:
         NOT_DURABLE.inc()
         _log.error("audit record not durable, answer passed on")
-    then.record_durable()
+    try:
+        then.record_durable()
+    except Exception:  # noqa: BLE001 - the border: the log, and all others who wait for it, go on
+        _log.exception("an answer whose record is durable crashed")

@@ -21,6 +21,10 @@ BY_CLUSTER: Final = [REQUESTS.labels(f"{n}xx", "cluster") for n in range(10)]
 _BY_US: Final = [REQUESTS.labels(f"{n}xx", "kas") for n in range(10)]
 
 
+REFUSAL_S: Final = 5.0
+"""How long a 403 is collected; one that takes longer passes as it came."""
+
+
 class HeldAnswer:
     """An answer that waits for its record, and what has come of it meanwhile: at most the stream's window."""
 

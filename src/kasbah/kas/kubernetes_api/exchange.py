@@ -15,7 +15,8 @@ import structlog
 from kasbah.errors import Bug, PeerError
 from kasbah.kas.http_server.exchange import NO_SUCH_DEADLINE, Client
 from kasbah.kas.kubernetes_api import errors
-from kasbah.kas.kubernetes_api.answers import BY_CLUSTER, HeldAnswer, Refusal, answer_failure
+from kasbah.kas.kubernetes_api.answers import BY_CLUSTER, REFUSAL_S, HeldAnswer, Refusal, answer_failure
+from kasbah.kas.kubernetes_api.border import guarded
 from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.kas.kubernetes_api.owner import ExchangeOwner
 from kasbah.kas.kubernetes_api.record import JournalUnavailableError, Outcome, RequestRecord
@@ -83,6 +84,7 @@ class ProxyExchange:
         self._waiting = False
         self._owed = 0
 
+    @guarded
     def begin(self, cors: bytes) -> None:
         """Start; `cors` are header lines for every answer."""
         self._cors = cors
@@ -114,6 +116,7 @@ class ProxyExchange:
         if self._stream is not None:
             self._stream.end()
 
+    @guarded
     def client_writable(self) -> None:
         owed, self._owed = self._owed, 0
         if owed and self._stream is not None:
@@ -122,9 +125,14 @@ class ProxyExchange:
     def client_gone(self) -> None:
         self._end(ResetCode.CANCELLED, "the client has gone", "cancelled")
 
+    @guarded
     def deadline_passed(self) -> None:
         granted, owner = self._grant, self._owner
-        if not self._waiting or granted is None:
+        if self._refusal is not None:
+            self._say_refusal(explained=False)
+        elif self._answered and self._held is None:
+            self._lease()  # whatever length it says it has: it may take for ever to get there
+        elif not self._waiting or granted is None:
             self._fail(errors.answer_late())
         elif owner.tunnels.is_busy(granted.agent_id):
             self._fail(errors.agent_busy())
@@ -133,10 +141,13 @@ class ProxyExchange:
         else:
             self._fail(errors.agent_not_connected())
 
+    @guarded
     def draining(self) -> None:
         """End a watch well, so that its client comes back elsewhere; let an exec use the grace."""
         if self._over or not self.open_ended or self._switched:
             return
+        if self._held is not None or self._refusal is not None:
+            return  # the cluster has answered, and the client soon gets to know
         if self._answered:
             self._end(ResetCode.CANCELLED, "the server is stopping", "completed")
             self._client.finish()
@@ -145,6 +156,7 @@ class ProxyExchange:
 
     # From the stream.
 
+    @guarded
     def head_received(self, head: bytes) -> None:
         if self._over or self._answered:
             return
@@ -174,24 +186,25 @@ class ProxyExchange:
     def data_received(self, data: bytes) -> None:
         if self._over or self._stream is None:
             return
-        if not self._answered:
-            self._fail(errors.failure_of_reset(ResetCode.PROTOCOL, "a body came before its head"))
-        elif self._held is not None:
-            self._held.data.append(data)
-        elif self._refusal is not None:
-            self._stream.consumed(len(data))
-            self._refusal.body += data
-            if len(self._refusal.body) > MAX_REFUSAL_BYTES:
-                self._say_refusal(explained=False)
-        else:
-            self._record.sent += len(data)
-            if self._client.write(data):
-                self._stream.consumed(len(data))
+        try:
+            if not self._answered:
+                self._fail(errors.failure_of_reset(ResetCode.PROTOCOL, "a body came before its head"))
+            elif self._held is not None:
+                self._held.data.append(data)
+            elif self._refusal is not None:
+                self._collect(self._refusal, self._stream, data)
             else:
-                self._owed += len(data)
-            if self._tap is not None:
-                self._tap.from_cluster(data)
+                self._record.sent += len(data)
+                if self._client.write(data):
+                    self._stream.consumed(len(data))
+                else:
+                    self._owed += len(data)
+                if self._tap is not None:
+                    self._tap.from_cluster(data)
+        except Exception:  # noqa: BLE001 - as `guarded`, without its call
+            self.crashed()
 
+    @guarded
     def ended(self) -> None:
         if self._over:
             return
@@ -207,6 +220,7 @@ class ProxyExchange:
         self._end(ResetCode.CANCELLED, "", "completed")
         self._client.finish()
 
+    @guarded
     def reset(self, code: int, message: str) -> None:
         if self._over:
             return
@@ -222,24 +236,28 @@ class ProxyExchange:
         else:
             self._fail(errors.failure_of_reset(code, message))
 
+    @guarded
     def writable(self) -> None:
         if not self._over:
             self._client.resume_body()
 
     # From the line in which it waits.
 
+    @guarded
     def tunnel_ready(self) -> None:
         if not self._over:
             self._open()
 
     # From the lease.
 
+    @guarded
     def lease_ended(self) -> None:
         self._end(ResetCode.CANCELLED, "not allowed any more", "cut")
         self._client.abort()
 
     # From the journal.
 
+    @guarded
     def record_durable(self) -> None:
         held, self._held = self._held, None
         if held is None or self._over:
@@ -252,14 +270,17 @@ class ProxyExchange:
 
     # The steps.
 
-    async def _guarded(self, step: Coroutine[object, object, None]) -> None:
+    def crashed(self) -> None:
         """The border: a bug in one request breaks that one off, and not the proxy with all the others."""
+        _log.exception("a proxied request crashed", agent_id=self._request.credential.agent_id)
+        self._end(ResetCode.INTERNAL, "", "broken")
+        self._client.abort()
+
+    async def _guarded(self, step: Coroutine[object, object, None]) -> None:
         try:
             await step
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("a proxied request crashed", agent_id=self._request.credential.agent_id)
-            self._end(ResetCode.INTERNAL, "", "broken")
-            self._client.abort()
+        except Exception:  # noqa: BLE001 - as `guarded`
+            self.crashed()
 
     async def _authorize(self) -> None:
         try:
@@ -364,23 +385,31 @@ class ProxyExchange:
         if isinstance(answer, bytes):
             self._switched = True
             BY_CLUSTER[1].inc()
-            client.switch_protocols(answer)
             self._tap = self._owner.recorder.tap(self._record, answer)
+            client.switch_protocols(answer)  # brings what the client has said already: it is tapped, too
             return
         BY_CLUSTER[answer.status // 100].inc()
-        client.set_deadline(NO_SUCH_DEADLINE)
+        if answer.content_length is None and not answer.bodiless:
+            self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
         if answer.status == 403 and not answer.bodiless:
             self._refusal = Refusal(answer)
+            client.set_deadline(REFUSAL_S)
         else:
-            if answer.content_length is None and not answer.bodiless:
-                self._lease()  # nobody knows its end, whatever the path is called: an extension may stream from any
             self._start(answer, answer.content_length)
         if self._request.upgrade and self._stream is not None:
             self._stream.end()  # the cluster declined: nothing of what the client said behind its head counts
 
     def _start(self, answer: ClientResponse, content_length: int | None) -> None:
         lines = answer.lines + self._cors if self._cors else answer.lines
+        # Most answers are whole by then; one that is not is to end with its credential, like those without a length.
+        self._client.set_deadline(NO_SUCH_DEADLINE if self._leased else self._owner.settings.grant_ttl_s)
         self._client.start(lines, content_length, bodiless=answer.bodiless)
+
+    def _collect(self, refusal: Refusal, stream: Stream, data: bytes) -> None:
+        stream.consumed(len(data))
+        refusal.body += data
+        if len(refusal.body) > MAX_REFUSAL_BYTES:
+            self._say_refusal(explained=False)
 
     def _say_refusal(self, *, explained: bool) -> None:
         """Pass a 403 on, complete with an explanation or as far as it has come."""

@@ -1,8 +1,9 @@
 """Ends open-ended streams whose credential is no longer allowed.
 
-Every watch, followed log and exec holds a lease, and so does every answer that does not say how long it is. Each
-credential with leases is authorised again every few seconds; a refusal, or another identity than the stream runs under,
-cuts its streams at once, and silence of the Git side cuts them when the lease has run out (within ten seconds).
+Every watch, followed log and exec holds a lease, and so does every answer that does not say how long it is, or that takes
+longer than a grant serves new requests. Each credential with leases is authorised again every few seconds; a refusal,
+or another identity than the stream runs under, cuts its streams at once, and silence of the Git side cuts them when the
+lease has run out (within ten seconds).
 """
 
 from __future__ import annotations
@@ -111,6 +112,10 @@ class LeaseKeeper:
             _log.warning("lease not renewed", grant_id=lease.grant.grant_id, error=str(error))
             lease.recheck_at = self._clock.now + 1
             return
+        except Exception:  # noqa: BLE001 - the border: the other leases are kept up, and this one runs out
+            _log.exception("a lease check crashed", grant_id=lease.grant.grant_id)
+            lease.recheck_at = self._clock.now + 1
+            return
         finally:
             lease.checking = False
         if granted.grant_id != lease.grant.grant_id and granted.identity != lease.grant.identity:
@@ -130,4 +135,7 @@ class LeaseKeeper:
         STREAMS_CUT.labels(reason).inc(len(streams))
         _log.info("streams cut", reason=reason, agent_id=lease.grant.agent_id, streams=len(streams))
         for stream in streams:
-            stream.lease_ended()
+            try:
+                stream.lease_ended()
+            except Exception:  # noqa: BLE001 - the border: the others are cut all the same
+                _log.exception("a stream could not be cut", agent_id=lease.grant.agent_id)

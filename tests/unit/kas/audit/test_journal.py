@@ -103,6 +103,23 @@ async def test_an_answer_waits_until_its_record_is_on_the_disk(
         assert b'"phase":"answered"' in synced[-1]
 
 
+async def test_an_answer_that_crashes_holds_up_no_other_and_does_not_end_the_log(tmp_path: Path):
+    class Broken:
+        def record_durable(self) -> None:
+            raise AssertionError("a bug")
+
+    async with running(tmp_path) as journal:
+        holders = [Broken(), Holder(), Broken(), Holder()]
+        for holder in holders:
+            journal.answered(write(), holder)
+        for holder in holders:
+            if isinstance(holder, Holder):
+                await holder.told.wait()
+        last = Holder()
+        journal.answered(write(), last)
+        await last.told.wait()
+
+
 async def test_a_write_has_three_records_with_its_end(tmp_path: Path):
     async with running(tmp_path) as journal:
         record, holder = write(), Holder()

@@ -8,6 +8,7 @@ import structlog
 from kasbah.errors import PeerError
 from kasbah.kas.http_server.clock import CoarseClock
 from kasbah.kas.kubernetes_api import grant as grants
+from kasbah.kas.kubernetes_api.answers import REFUSAL_S
 from kasbah.kas.kubernetes_api.directory import AccessDeniedError
 from kasbah.kas.kubernetes_api.exchange import ProxyExchange
 from kasbah.kas.kubernetes_api.grant import Grant
@@ -358,9 +359,9 @@ def test_a_reset_within_the_answer_breaks_it_off():
 
 
 def test_a_failure_within_the_answer_breaks_it_off():
-    it = Scene()
+    it = Scene(b"POST /api/v1/pods", b"Transfer-Encoding: chunked", max_body_bytes=3)
     it.stream.say_head(OK)
-    it.exchange.deadline_passed()
+    it.exchange.body_received(b"1234")
     assert it.client.said[-1] == "abort"
 
 
@@ -389,6 +390,55 @@ async def test_a_bug_in_one_request_breaks_that_one_off():
     assert logs[0]["event"] == "a proxied request crashed"
 
 
+def crash(*_: object, **__: object) -> None:
+    raise AssertionError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("_answer", lambda it: it.stream.say_head(OK)),
+        ("_fail", lambda it: it.stream.say(b"a body before its head")),
+        ("_fail", lambda it: it.stream.say_end()),
+        ("_fail", lambda it: it.stream.say_reset(ResetCode.UPSTREAM_FAILED)),
+        ("_fail", lambda it: it.exchange.deadline_passed()),
+        ("_open", lambda it: it.exchange.tunnel_ready()),
+    ],
+    ids=["head", "data", "end", "reset", "deadline", "tunnel"],
+)
+def test_a_bug_in_one_request_breaks_that_one_off_and_not_who_calls_it(
+    name: str, call: Callable[[Scene], object], monkeypatch: pytest.MonkeyPatch
+):
+    it = Scene()
+    monkeypatch.setattr(ProxyExchange, name, crash)
+    with structlog.testing.capture_logs() as logs:
+        call(it)
+    assert (it.client.said[-1], it.underway.total) == ("abort", 0)
+    assert logs[0]["event"] == "a proxied request crashed"
+
+
+def test_a_bug_beside_a_request_breaks_it_off():
+    stream = Scene(b"POST /api/v1/pods", b"Content-Length: 9")
+    stream.client.resume_body = crash  # type: ignore[method-assign]
+    stream.stream.handler.writable()
+    client = Scene(WATCH)
+    client.client.writable = False
+    client.stream.say_head(OK)
+    client.stream.say(b"12345")
+    client.stream.consumed = crash  # type: ignore[method-assign]
+    client.exchange.client_writable()
+    begun = Scene(prepare=lambda agent: setattr(agent, "open_nowait", crash))
+    explained = Scene(explainer=BrokenExplainer())
+    explained.stream.answer(b"no", status=b"403 Forbidden")
+    held, journal = recorded(b"DELETE /api/v1/namespaces/a/pods/b")
+    held.stream.answer(b"gone")
+    held.client.start = crash  # type: ignore[method-assign]
+    assert journal.holder is not None
+    journal.holder.record_durable()
+    for it in (stream, client, begun, explained, held):
+        assert (it.client.said[-1], it.underway.total) == ("abort", 0)
+
+
 def test_an_open_ended_request_holds_a_lease_while_it_runs():
     it = Scene(WATCH)
     assert it.leases.held == [it.exchange]
@@ -407,10 +457,38 @@ def test_an_answer_whose_end_nobody_knows_holds_a_lease_too():
     assert it.leases.held == []
 
 
-def test_an_answer_that_says_its_length_needs_no_lease():
-    it = Scene()
+def test_an_answer_that_says_its_length_needs_a_lease_only_when_it_takes_its_time():
+    it = Scene(grant_ttl_s=5)
     it.stream.say_head(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
-    assert it.leases.held == []
+    assert (it.leases.held, it.client.deadline_s) == ([], 5)
+    it.exchange.deadline_passed()
+    it.exchange.deadline_passed()
+    assert it.leases.held == [it.exchange]
+    it.stream.say(b"hello")
+    it.stream.say_end()
+    assert (it.client.body, it.client.said[-1], it.leases.held) == (b"hello", "finish", [])
+
+
+def test_a_403_whose_end_nobody_knows_holds_a_lease_and_is_not_collected_for_ever():
+    it = Scene(explainer=Explainer())
+    it.stream.say_head(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+    assert (it.leases.held, it.client.deadline_s) == ([it.exchange], REFUSAL_S)
+    it.stream.say(b"no")
+    assert it.client.status == 0
+    it.exchange.deadline_passed()
+    assert (it.client.status, it.client.body, it.client.deadline_s) == (403, b"no", float("inf"))
+    it.stream.say(b", and no")
+    it.stream.say_end()
+    assert (it.client.body, it.client.said[-1], it.leases.held) == (b"no, and no", "finish", [])
+
+
+def test_a_403_that_drips_holds_a_lease_too():
+    it = Scene(grant_ttl_s=5)
+    it.stream.say_head(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000000\r\n\r\n")
+    it.exchange.deadline_passed()
+    assert (it.client.content_length, it.client.deadline_s, it.leases.held) == (1_000_000, 5, [])
+    it.exchange.deadline_passed()
+    assert it.leases.held == [it.exchange]
 
 
 def test_a_lease_that_ends_takes_both_sides_along():
@@ -429,6 +507,21 @@ def test_draining_ends_a_watch_well_and_lets_the_rest_be():
     assert watch.client.said[-1] == "finish"
     assert waiting.client.status == 503
     assert ordinary.client.said[-1] == "start"
+
+
+def test_draining_lets_the_client_hear_what_the_cluster_has_answered():
+    it, journal = recorded(EXEC, *SPDY)
+    it.stream.say_head(b"HTTP/1.1 101 Switching\r\nUpgrade: SPDY/3.1\r\n\r\n")
+    it.exchange.draining()
+    assert journal.holder is not None
+    journal.holder.record_durable()
+    assert it.client.switched
+    refused = Scene(WATCH)
+    refused.stream.say_head(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n")
+    refused.exchange.draining()
+    refused.stream.say(b"no")
+    refused.stream.say_end()
+    assert (refused.client.status, refused.client.body, refused.client.said[-1]) == (403, b"no", "finish")
 
 
 def test_a_switch_passes_bytes_both_ways_without_a_limit():
@@ -535,6 +628,29 @@ def test_a_recorder_hears_what_passed_through_an_upgraded_connection():
     ]
 
 
+@pytest.mark.parametrize(
+    ("lines", "answer"),
+    [
+        (SPDY, b"Upgrade: SPDY/3.1\r\n"),
+        (
+            (
+                b"Connection: Upgrade",
+                b"Upgrade: websocket",
+                b"Sec-WebSocket-Version: 13",
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            ),
+            b"Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+        ),
+    ],
+)
+def test_a_recorder_hears_what_a_client_says_before_it_is_answered(lines: tuple[bytes, ...], answer: bytes):
+    recorder = Recorder()
+    it = Scene(EXEC, *lines, recorder=recorder)
+    it.client.held = lambda: it.exchange.body_received(b"early")
+    it.stream.say_head(b"HTTP/1.1 101 Switching\r\n%b\r\n" % answer)
+    assert (it.stream.body, recorder.heard[1:]) == (b"early", [("client", b"early")])
+
+
 def test_a_recorder_hears_nothing_of_other_answers():
     recorder = Recorder()
     it = Scene(EXEC, *SPDY, recorder=recorder)
@@ -569,6 +685,11 @@ def test_a_read_is_written_down_once():
 class Explainer(NoExplainer):
     def explain(self, grant: Grant, request: object, content_type: bytes, body: bytes) -> bytes | None:
         return b"%b: %b, because" % (content_type, body) if body == b"no" else None
+
+
+class BrokenExplainer(NoExplainer):
+    def explain(self, grant: Grant, request: object, content_type: bytes, body: bytes) -> bytes | None:
+        raise AssertionError("a bug")
 
 
 @pytest.mark.parametrize(("body", "told"), [(b"no", b"application/json: no, because"), (b"hm", b"hm")])

@@ -24,9 +24,12 @@ SETTINGS = KubernetesApiSettings(grant_ttl_s=5, recheck_s=4, lease_s=9)
 @dataclass(eq=False)
 class Stream:
     cut: bool = False
+    crashes: bool = False
 
     def lease_ended(self) -> None:
         self.cut = True
+        if self.crashes:
+            raise AssertionError("a bug")
 
 
 @dataclass
@@ -78,6 +81,30 @@ async def test_a_revoked_credential_cuts_its_streams_within_the_recheck():
         await it.pass_time(6)
         it.people.tokens.clear()
         await it.pass_time(4.5)
+        assert it.stream.cut
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_crashes_when_it_is_cut_saves_no_other():
+    async with scene() as it:
+        streams = [it.stream, *(Stream(crashes=True) for _ in range(5)), Stream()]
+        for stream in streams[1:]:
+            it.leases.hold(GOOD, it.granted, stream)
+        it.people.tokens.clear()
+        await it.pass_time(6)
+        assert all(stream.cut for stream in streams)
+
+
+@pytest.mark.asyncio
+async def test_a_check_that_crashes_renews_nothing_and_ends_nobody_else(monkeypatch: pytest.MonkeyPatch):
+    async def crash(*_: object, **__: object) -> None:
+        raise AssertionError("a bug")
+
+    async with scene() as it:
+        monkeypatch.setattr(it.leases._authorizer, "authorize_again", crash)
+        await it.pass_time(3)
+        assert not it.stream.cut
+        await it.pass_time(7)
         assert it.stream.cut
 
 
