@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -68,6 +69,8 @@ def list_(
     Args:
         limit: How many at most.
     """
+    if limit < 1:
+        raise UsageError("--limit takes 1 or more")
     now = datetime.now(UTC)
     asked = _asked(
         now,
@@ -80,7 +83,7 @@ def list_(
         failed=failed,
     )
     with open_source(directory, here) as source:
-        found = list(islice(_newest_of_each(source.records(asked)), limit))
+        found = list(islice(_newest_of_each(source.records(asked)), min(limit, sys.maxsize)))
     here.show(found, output, _columns(now), name="request_id")
 
 
@@ -172,16 +175,20 @@ def _moment(text: str, now: datetime) -> str:
     if not text:
         return ""
     try:
+        at = _point(text, now)
+    except (UsageError, OverflowError) as error:
+        raise UsageError(
+            f"--since {text!r} is neither a duration (24h) nor a time (2026-11-21T12:00:00Z)"
+        ) from error
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _point(text: str, now: datetime) -> datetime:
+    try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        try:
-            at = now - parse_duration(text)
-        except UsageError as error:
-            raise UsageError(
-                f"--since {text!r} is neither a duration (24h) nor a time (2026-11-21T12:00:00Z)"
-            ) from error
-    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return now - parse_duration(text)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _newest_of_each(records: Iterable[AuditRecordShown]) -> Iterator[AuditRecordShown]:

@@ -84,9 +84,18 @@ def test_filters_are_applied(kasbah: TypedTerminal, directory: Path):
         assert kasbah.out == found
 
 
-def test_a_time_that_is_none_is_refused(kasbah: TypedTerminal, directory: Path):
-    assert kasbah("audit", "list", "--directory", str(directory), "--since", "yesterday") == 2
+@pytest.mark.parametrize(
+    "since", ["yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00", "40000d"]
+)
+def test_a_time_that_is_none_is_refused(kasbah: TypedTerminal, directory: Path, since: str):
+    assert kasbah("audit", "list", "--directory", str(directory), "--since", since) == 2
     assert "neither a duration" in kasbah.err
+
+
+@pytest.mark.parametrize(("limit", "code"), [("-1", 2), ("0", 2), ("1", 0), (str(10**20), 0)])
+def test_a_limit_is_a_number_of_rows(kasbah: TypedTerminal, directory: Path, limit: str, code: int):
+    audit_log.write(directory, audit_log.record("a"))
+    assert kasbah("audit", "list", "--directory", str(directory), "--limit", limit) == code
 
 
 def test_at_a_terminal_the_table_fits(
