@@ -14,6 +14,7 @@ _NOT_CONNECTED: Final = ("Agent connection not found", "the agent is not connect
 """GitLab's words, and ours for an agent that was there a moment ago."""
 _CLUSTER_AWAY: Final = "cannot reach the Kubernetes API server"
 _OF_A_JOB: Final = "CI job token"
+_MOST_LINES: Final = 100
 _JOB_OVER: Final = (
     "is the job over, or its time? The next one gets its own token by `kasbah job-token create`"
 )
@@ -81,6 +82,14 @@ def _of_kas(answer: Answer, message: str) -> FaultError:
 
 
 def _of_api_server(answer: Answer, message: str) -> FaultError:
+    """A refusal, below which kas may have written what would allow the request, behind an empty line."""
+    said, _, below = message.partition("\n\n")
+    fault = _named(answer, said)
+    fault.details = tuple(below.splitlines()[:_MOST_LINES])
+    return fault
+
+
+def _named(answer: Answer, message: str) -> FaultError:
     if answer.status == 403 and "cannot impersonate" in message:
         return FaultError(
             "agent-may-not-impersonate", f"the agent may not act as you in its cluster: {message}", _SEE_AGENT

@@ -82,7 +82,7 @@ class Lines:
         lines = [f"{_WORDS[result.verdict]:<5} {result.name:<20} {self._clean(result.seen)}{fault}{took}"]
         if result.advice:
             lines.append(f"{_MARGIN}to change: {self._clean(result.advice)}")
-        return [*lines, *(f"{_MARGIN}{self._clean(line)}" for line in result.details)]
+        return [*lines, *(f"{_MARGIN}{self._clean(line)}".rstrip() for line in result.details)]
 
 
 def _duration(seconds: float) -> str:

@@ -71,6 +71,19 @@ def test_jobs_and_people_get_advice_of_their_own(answer: Answer, advice: str):
     assert advice in found.value.advice
 
 
+def test_what_kas_wrote_below_a_refusal_is_shown_line_by_line():
+    with pytest.raises(FaultError) as found:
+        answers.judge(status(403, "pods is forbidden\n\nyou  mia\n\nkind: Role"), "/x", expected=(200,))
+    assert str(found.value).endswith("answers 403: pods is forbidden")
+    assert found.value.details == ("you  mia", "", "kind: Role")
+
+
+def test_what_is_shown_below_a_refusal_has_an_end():
+    with pytest.raises(FaultError) as found:
+        answers.judge(status(403, "no\n\n" + "x\n" * 1000), "/x", expected=(200,))
+    assert len(found.value.details) == 100
+
+
 def test_a_status_is_known_by_its_kind():
     assert answers.is_status(status(404, "no"))
     assert not answers.is_status(Answer(status=404, body=b"no"))
