@@ -6,7 +6,6 @@ import json
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -91,17 +90,14 @@ def test_a_deployment_becomes_ready(either_cluster: sandbox.Cluster) -> None:
 
 
 @pytest.mark.cluster
-def test_two_clusters_live_side_by_side_and_each_is_up_soon(control_plane: sandbox.Cluster) -> None:
-    started = time.monotonic()
+def test_two_clusters_live_side_by_side_each_with_its_flags(control_plane: sandbox.Cluster) -> None:
     with sandbox.control_plane(users={"bob": []}, api_server_flags=["--profiling=false"]) as second:
-        took = time.monotonic() - started
         profiles = [
             one.kubectl("get", "--raw", "/debug/pprof/", check=False) for one in (control_plane, second)
         ]
         assert [done.returncode for done in profiles] == [0, 1]
         second.kubectl("create", "namespace", "only-here")
         assert control_plane.kubectl("get", "namespace", "only-here", check=False).returncode == 1
-    assert took < 20  # 4 to 5 s on an idle machine
 
 
 def test_an_existing_context_is_copied_alone(control_plane: sandbox.Cluster) -> None:
