@@ -83,7 +83,7 @@ def _measure(options: argparse.Namespace, peer: Route | None) -> list[Report]:
             reports += memory.measure(processes, quick=quick, **beside)
     if cases := [case for name, case in CASES.items() if name in names]:
         with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
-            rounds, seconds = (3, 2) if quick else (5, 5)
+            rounds, seconds = (3, 2) if quick else (5, 4)
             reports += throughput.measure(processes, cases, rounds=rounds, seconds=seconds, **beside)
     for part in (PARTS[name] for name in names if name in PARTS):
         with Processes(Path(tempfile.mkdtemp(prefix="kasbah-bench-"))) as processes:
