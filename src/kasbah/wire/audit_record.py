@@ -7,6 +7,7 @@ left (`begun`) and one from before its answer reached the client (`answered`), a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import unquote_plus
@@ -69,6 +70,8 @@ class AuditedIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     username: str = ""
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Authorizers in the cluster may go by it."""
     chosen_by: ChosenBy = "configuration"
     """`client`: by `kubectl --as`, which only those may say who act as the agent itself."""
 
@@ -202,8 +205,17 @@ def audited_identity(identity: Identity, chosen_by: ChosenBy = "configuration") 
         username=identity.username,
         groups=identity.groups,
         uid=identity.uid,
+        extra=_by_key(identity.extra),
         chosen_by=chosen_by,
     )
+
+
+def _by_key(extra: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """A key that comes twice has the values of both."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, values in extra:
+        found[key] = found.get(key, ()) + values
+    return found
 
 
 def audited_query(query: bytes) -> tuple[str, ...]:

@@ -98,6 +98,17 @@ def test_an_identity_says_who_chose_it():
     user = audited_identity(AsUser(username="ada", groups=("a", "b"), uid="7"), "client")
     assert (user.kind, user.username, user.groups, user.uid) == ("user", "ada", ("a", "b"), "7")
     assert user.chosen_by == "client"
+    assert not user.extra
+
+
+def test_an_identity_says_its_extras_and_reads_them_back():
+    extra = (("scopes", ("view",)), ("reason", ("x", "y")), ("scopes", ("edit",)))
+    identity = audited_identity(AsUser(username="ada", extra=extra))
+    told = {"scopes": ("view", "edit"), "reason": ("x", "y")}
+    assert identity.extra == told
+    found = audit_record.read(msgspec.json.encode(but(identity=identity)))
+    assert found is not None
+    assert found.identity.extra == told
 
 
 def test_of_a_query_only_harmless_values_are_told():

@@ -5,7 +5,9 @@ What repeats from request to request, who and what, is made once and remembered,
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -32,6 +34,9 @@ _MAX_PATH: Final = 4096
 _MAX_USER_AGENT: Final = 256
 _MAX_GROUPS: Final = 64
 _MAX_WORD: Final = 256
+_MAX_EXTRA: Final = 16
+_MAX_EXTRA_VALUES: Final = 2
+_MAX_EXTRA_WORD: Final = 64
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -147,7 +152,7 @@ def _what(target: ApiTarget) -> AuditedTarget:
 
 
 def _shortened(made: AuditRecord) -> AuditRecord:
-    """The same with what strangers can make long cut: words, groups, the query."""
+    """The same with what strangers can make long cut: words, groups, extras, the query."""
     identity, target = made.identity, made.target
     groups = [group[:_MAX_WORD] for group in identity.groups[:_MAX_GROUPS]]
     if len(identity.groups) > _MAX_GROUPS:
@@ -159,6 +164,7 @@ def _shortened(made: AuditRecord) -> AuditRecord:
             username=identity.username[:_MAX_WORD],
             uid=identity.uid[:_MAX_WORD],
             groups=tuple(groups),
+            extra=_shortened_extra(identity.extra),
         ),
         target=msgspec.structs.replace(
             target,
@@ -170,3 +176,16 @@ def _shortened(made: AuditRecord) -> AuditRecord:
             query=(),
         ),
     )
+
+
+def _shortened_extra(extra: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    shown = {
+        key[:_MAX_EXTRA_WORD]: _shortened_values(values)
+        for key, values in itertools.islice(extra.items(), _MAX_EXTRA)
+    }
+    return {**shown, "…": (f"and {len(extra) - len(shown)} more",)} if len(extra) > len(shown) else shown
+
+
+def _shortened_values(values: tuple[str, ...]) -> tuple[str, ...]:
+    shown = tuple(value[:_MAX_EXTRA_WORD] for value in values[:_MAX_EXTRA_VALUES])
+    return (*shown, f"… and {len(values) - len(shown)} more") if len(values) > len(shown) else shown

@@ -9,7 +9,7 @@ from kasbah.kas.kubernetes_api.record import RequestRecord
 from kasbah.kit.chained_log.chain import MAX_RECORD_BYTES
 from kasbah.wire import audit_record
 from kasbah.wire.audit_record import AuditedBasis, AuditRecord
-from kasbah.wire.identity import AsAgent
+from kasbah.wire.identity import AsAgent, AsUser
 from tests.doubles import audited
 
 
@@ -51,6 +51,22 @@ def test_whom_the_client_chose_is_told_apart():
     identity = rendered(record).identity
     assert (identity.kind, identity.username, identity.groups) == ("user", "ada", ("admins",))
     assert identity.chosen_by == "client"
+
+
+def test_the_extras_that_the_client_chose_are_told():
+    chosen = (b"Impersonate-User: ada", b"Impersonate-Extra-Scopes: view", b"Impersonate-Extra-Scopes: edit")
+    record = audited.record(b"GET /api/v1/pods", *chosen, given=audited.grant(AsAgent()))
+    assert rendered(record).identity.extra == {"scopes": ("view", "edit")}
+
+
+def test_extras_have_a_bound():
+    extra = tuple((f"{number}" + "\x01" * 100, ('"' * 100,) * 5) for number in range(40))
+    groups = tuple('"' * 500 for _ in range(60))
+    identity = AsUser(username='"' * 500, groups=groups, uid='"' * 500, extra=extra)
+    told = rendered(audited.record(b"GET /api", given=audited.grant(identity))).identity.extra
+    assert len(told) == 17
+    assert told["…"] == ("and 24 more",)
+    assert told["0" + "\x01" * 63] == ('"' * 64, '"' * 64, "… and 3 more")
 
 
 def test_whom_the_client_may_not_choose_is_not_told_as_acting():
