@@ -22,7 +22,16 @@ _log = structlog.get_logger()
 SENT: Final = Counter("kasbah_kas_tracing_sent_spans", "Spans the collector of traces took")
 DROPPED: Final = Counter("kasbah_kas_tracing_dropped_spans", "Spans that were not sent")
 _AT_ONCE: Final = 512
+_LAST_S: Final = 1.0
+"""A collector that hangs holds up the end of kas no longer than this."""
 _SAMPLED: Final = 1
+_FAILURES: Final = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.CookieConflict,
+    httpx2.StreamError,
+    OSError,
+)
 
 
 class SpanExporter(NoJournal):
@@ -39,7 +48,7 @@ class SpanExporter(NoJournal):
         self._failing = False
 
     async def run(self) -> None:
-        """Send until cancelled, and then what is left."""
+        """Send until cancelled, and then what is left, as far as a second goes."""
         settings = self._settings
         async with httpx2.AsyncClient(
             verify=settings.tls or True,
@@ -53,7 +62,7 @@ class SpanExporter(NoJournal):
                     await asyncio.sleep(settings.period_s)
                     await self._send(collector)
             finally:
-                await asyncio.shield(self._send(collector))
+                await asyncio.shield(self._send_last(collector))
 
     def ended(self, record: RequestRecord) -> None:
         request = record.request
@@ -71,13 +80,23 @@ class SpanExporter(NoJournal):
             try:
                 answer = await collector.post(self._settings.otlp_endpoint, content=body)
                 answer.raise_for_status()
-            except httpx2.HTTPError as error:
+            except asyncio.CancelledError:
+                self._spans[:0] = spans
+                raise
+            except _FAILURES as error:
                 self._refused(error, len(spans))
                 return
             SENT.inc(len(spans))
             self._failing = False
 
-    def _refused(self, error: httpx2.HTTPError, spans: int) -> None:
+    async def _send_last(self, collector: httpx2.AsyncClient) -> None:
+        try:
+            async with asyncio.timeout(_LAST_S):
+                await self._send(collector)
+        except TimeoutError:
+            DROPPED.inc(len(self._spans))
+
+    def _refused(self, error: Exception, spans: int) -> None:
         DROPPED.inc(spans)
         if not self._failing:
             _log.warning("spans not sent", error=_why(error))
@@ -89,7 +108,7 @@ def open_exporter(settings: TracingSettings, *, version: str) -> SpanExporter | 
     return SpanExporter(settings, version=version) if settings.otlp_endpoint else None
 
 
-def _why(error: httpx2.HTTPError) -> str:
+def _why(error: Exception) -> str:
     """Without the URL, which may hold a password."""
     if isinstance(error, httpx2.HTTPStatusError):
         return f"the collector answered {error.response.status_code}"

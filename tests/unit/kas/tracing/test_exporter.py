@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import structlog
 
+from kasbah.kas.tracing import exporter as exporter_module
 from kasbah.kas.tracing.exporter import DROPPED, SENT, SpanExporter, open_exporter
 from kasbah.kas.tracing.settings import TracingSettings
 from kasbah.kit.secrets import Secret
@@ -99,6 +100,48 @@ async def test_a_collector_that_refuses_costs_spans_and_one_line_without_its_url
     assert [(line["event"], line["error"]) for line in logs] == [
         ("spans not sent", "the collector answered 503")
     ]
+
+
+@pytest.mark.parametrize("period_s", [3600, 0.001], ids=["asleep", "sending"])
+async def test_a_collector_that_hangs_holds_up_the_end_no_longer_than_a_second(
+    period_s: float, monkeypatch: pytest.MonkeyPatch
+):
+    class Hanging(Collector):
+        asked: asyncio.Event
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            self.asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    assert exporter_module._LAST_S == 1.0
+    monkeypatch.setattr(exporter_module, "_LAST_S", 0.02)
+    collector, before = Hanging(), DROPPED._value.get()
+    collector.asked = asyncio.Event()
+    spans = exporter(collector, period_s=period_s)
+    async with asyncio.timeout(2), alongside(spans.run()):
+        await asyncio.sleep(0)
+        spans.ended(request())
+        if period_s < 1:
+            await collector.asked.wait()
+    assert DROPPED._value.get() - before == 1
+
+
+@pytest.mark.parametrize("error", [httpx2.InvalidURL("no"), OSError("no"), httpx2.ConnectError("no")])
+async def test_no_failure_of_the_network_ends_the_exporter(error: Exception):
+    class Broken(Collector):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise error
+
+    before = DROPPED._value.get()
+    spans = exporter(Broken())
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(5), alongside(spans.run()):
+            for count in (1, 2):
+                spans.ended(request())
+                while DROPPED._value.get() - before < count:  # noqa: ASYNC110 - there is nothing to wait on
+                    await asyncio.sleep(0.001)
+    assert [line["error"] for line in logs] == [f"the collector cannot be reached: {type(error).__name__}"]
 
 
 async def test_without_an_endpoint_there_is_none():
