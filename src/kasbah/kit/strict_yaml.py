@@ -53,6 +53,8 @@ class Limits:
     max_depth: int = 100
     max_nodes: int = 200_000
     """Aliases count as all that they stand for."""
+    max_alias_bytes: int = 1024 * 1024
+    """Of the words that aliases stand for, each counted as often as it is stood for."""
     max_anchors: int = 1_000
     max_documents: int = 1_000
     max_merge_sources: int = 100
@@ -138,12 +140,25 @@ def _documents(text: bytes, limits: Limits, lines: Lines | None) -> list[Value]:
 
 
 @dataclass(slots=True)
+class _Weight:
+    """How much a value holds, aliases counted as what they stand for."""
+
+    nodes: int = 1
+    size: int = 0
+    """Bytes of its words."""
+
+    def add(self, other: _Weight) -> None:
+        self.nodes += other.nodes
+        self.size += other.size
+
+
+@dataclass(slots=True)
 class _Frame:
     """A list or dict that is being filled."""
 
     value: list[Value] | dict[str, Value]
     anchor: str | None
-    nodes: int = 1
+    weight: _Weight
     key: str | None = None
     """The key whose value comes next; None when a key comes next, and always in lists."""
     merging: bool = False
@@ -161,9 +176,10 @@ class _Builder:
     lines: Lines | None
     documents: list[Value] = field(default_factory=list)
     _stack: list[_Frame] = field(default_factory=list)
-    _anchors: dict[str, tuple[Value, int]] = field(default_factory=dict)
+    _anchors: dict[str, tuple[Value, _Weight]] = field(default_factory=dict)
     _anchor_count: int = 0
     _nodes: int = 0
+    _alias_bytes: int = 0
 
     def take(self, event: yaml.Event) -> None:
         match event:
@@ -197,17 +213,17 @@ class _Builder:
         if self._expects_key():
             raise _error(event, "a key must be a word or a number")
         self._count(event, 1)
-        self._stack.append(_Frame(value, self._anchor(event), line=_line(event)))
+        self._stack.append(_Frame(value, self._anchor(event), _Weight(), line=_line(event)))
 
     def _close(self, event: yaml.Event) -> None:
         frame = self._stack.pop()
         if frame.merged:
             frame.value = {**frame.merged, **frame.value}  # type: ignore[dict-item]
         if frame.anchor is not None:
-            self._anchors[frame.anchor] = (frame.value, frame.nodes)
+            self._anchors[frame.anchor] = (frame.value, frame.weight)
         if self.lines is not None:
             self.lines.note(frame.value, frame.places)
-        self._place(event, frame.value, frame.nodes, frame.line)
+        self._place(event, frame.value, frame.weight, frame.line)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._count(event, 1)
@@ -217,26 +233,30 @@ class _Builder:
             self._begin_merge(event, frame)
             return
         value = _scalar_value(event, plain=plain)
+        weight = _Weight(size=len(event.value.encode()))
         anchor = self._anchor(event)
         if anchor is not None:
-            self._anchors[anchor] = (value, 1)
-        self._place(event, value, 1, _line(event))
+            self._anchors[anchor] = (value, weight)
+        self._place(event, value, weight, _line(event))
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         known = self._anchors.get(event.anchor or "")
         if known is None:
             raise _error(event, f"the alias *{_shown(event.anchor)} stands for nothing that is complete")
-        value, nodes = known
-        self._count(event, nodes)
-        self._place(event, value, nodes, _line(event))
+        value, weight = known
+        self._count(event, weight.nodes)
+        self._alias_bytes += weight.size
+        if self._alias_bytes > self.limits.max_alias_bytes:
+            raise _error(event, f"aliases stand for more than {self.limits.max_alias_bytes} bytes")
+        self._place(event, value, weight, _line(event))
 
-    def _place(self, event: yaml.Event, value: Value, nodes: int, line: int) -> None:
+    def _place(self, event: yaml.Event, value: Value, weight: _Weight, line: int) -> None:
         """Put a finished value, which began on that line, where it belongs."""
         if not self._stack:
             self.documents.append(value)
             return
         frame = self._stack[-1]
-        frame.nodes += nodes
+        frame.weight.add(weight)
         if isinstance(frame.value, list):
             frame.places[len(frame.value)] = line
             frame.value.append(value)
@@ -258,7 +278,7 @@ class _Builder:
     def _begin_merge(self, event: yaml.Event, frame: _Frame) -> None:
         if frame.merged is not None:
             raise _error(event, "the key << is there twice")
-        frame.nodes += 1
+        frame.weight.nodes += 1
         frame.merging = True
         frame.merged = {}
 

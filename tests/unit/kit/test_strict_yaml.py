@@ -106,6 +106,14 @@ def test_a_bomb_of_aliases_goes_off_in_the_counter():
         ("[1, 2, 3]", Limits(max_nodes=3), "more than 3 values"),
         ("[&a 1, &b 2]", Limits(max_anchors=1), "more than 1 anchors"),
         ("--- 1\n--- 2\n", Limits(max_documents=1), "more than 1 documents"),
+        (
+            "[&a ü, *a, \n*a]",
+            Limits(max_alias_bytes=3),
+            "line 2, column 1: aliases stand for more than 3 bytes",
+        ),
+        ("[&a {kk: [v]},\n*a]", Limits(max_alias_bytes=2), "line 2, column 1: aliases stand for more than 2"),
+        ("a: &a v\nb: &b [*a, *a]\nc: *b", Limits(max_alias_bytes=3), "line 3, column 4: aliases stand for"),
+        ("a: &a {k: vv}\nb:\n  <<: *a", Limits(max_alias_bytes=2), "line 3, column 7: aliases stand for"),
         ("<<: [{}, {}]", Limits(max_merge_sources=1), "at most 1 mappings"),
         ("[[[]]]", Limits(max_depth=2), "line 1, column 3: nested deeper than 2 levels"),
     ],
@@ -113,6 +121,21 @@ def test_a_bomb_of_aliases_goes_off_in_the_counter():
 def test_every_limit_is_enforced(text: str, limits: Limits, message: str):
     with pytest.raises(YamlError, match=message):
         strict_yaml.read_all(text.encode(), limits)
+
+
+def test_one_long_word_behind_many_aliases_is_refused_in_its_place():
+    text = f'- &a "{"z" * 30_000}"\n' + "- *a\n" * 8_000
+    with pytest.raises(YamlError, match="line 36, column 3: aliases stand for more than 1048576 bytes"):
+        strict_yaml.read(text.encode())
+
+
+def test_as_many_bytes_as_are_allowed_may_stand_behind_aliases():
+    assert strict_yaml.read("[&a ü, *a, &b {k: v}, *b]".encode(), Limits(max_alias_bytes=4)) == [
+        "ü",
+        "ü",
+        {"k": "v"},
+        {"k": "v"},
+    ]
 
 
 def test_a_text_from_a_stranger_is_shown_shortened_and_printable():
