@@ -61,12 +61,12 @@ CLUSTER_WIDE = {
     ("apiextensions.k8s.io", "v1"): ["customresourcedefinitions"],
 }
 SUBRESOURCES = {
-    "pods": ["log", "status", "exec", "attach", "portforward", "eviction", "proxy", "ephemeralcontainers"],
-    "services": ["proxy", "status"],
+    "pods": ["log", "status", "exec", "attach", "portforward", "eviction", "ephemeralcontainers"],
+    "services": ["status"],
     "deployments": ["scale", "status"],
     "statefulsets": ["scale"],
     "serviceaccounts": ["token"],
-    "nodes": ["proxy", "status"],
+    "nodes": ["status"],
     "namespaces": ["finalize", "status"],
 }
 NAMES = [
@@ -467,6 +467,12 @@ def test_every_type_the_cluster_speaks_is_explained(office: Office, media_type: 
     assert (answer.status_code, answer.headers["content-type"]) == (403, f"application/{media_type}")
     assert b"acting as  gitlab:user:dora" in answer.content
     assert b"kind: ClusterRole" in answer.content
+
+
+def test_what_goes_through_to_a_pod_is_not_explained(office: Office):
+    told = explained(office, "get", "--raw", "/api/v1/namespaces/default/pods/web/proxy/")
+    assert 'cannot get resource "pods/proxy"' in told
+    assert "acting as" not in told
 
 
 def test_a_server_side_apply_of_something_new_takes_two_roles(office: Office, administrator: Administrator):

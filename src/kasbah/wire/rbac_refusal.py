@@ -7,6 +7,7 @@ searched for: the text must be, from its first letter, what the API server makes
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 import msgspec
@@ -119,6 +120,11 @@ def _unquoted(text: str) -> str:
         letter, short, long, other = found.groups()
         if other is not None:
             raise ValueError("bytes that are no text")
-        return _LETTERS[letter] if letter else chr(int(short or long, 16))
+        if letter:
+            return _LETTERS[letter]
+        code = int(short or long, 16)
+        if code > sys.maxunicode:
+            raise ValueError("a number that is no letter's")
+        return chr(code)
 
     return _ESCAPE.sub(character, text)

@@ -1,15 +1,16 @@
 """Reads a `Status` body of a cluster, and writes it again with another message and everything else as it was.
 
-JSON, protobuf (`runtime.Unknown` around `metav1.Status`) and CBOR, as API servers write them. Protobuf and CBOR are cut
-at the message and joined again, so fields nobody knows yet survive. Whatever is not understood is None: then the body
-passes as it came.
+JSON, protobuf (`runtime.Unknown` around `metav1.Status`) and CBOR, as API servers write them. Each is cut at the message
+and joined again: fields nobody knows yet survive, and a body made by a stranger grows by its message alone. Whatever is
+not understood, or has more parts than a `Status` has, is None: then the body passes as it came.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -17,7 +18,10 @@ JSON, YAML = b"application/json", b"application/yaml"
 PROTOBUF, CBOR = b"application/vnd.kubernetes.protobuf", b"application/cbor"
 _PROTOBUF_MAGIC: Final = b"k8s\x00"
 _CBOR_TAG: Final = b"\xd9\xd9\xf7"
-_MAX_DEPTH = 16
+_MAX_DEPTH: Final = 16
+_MAX_PARTS: Final = 1000
+"""Members, fields or items; a `Status` has some dozens."""
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
 # Go's encoder escapes what a browser could take for markup, and two line ends of JavaScript.
 _ESCAPES: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -47,8 +51,8 @@ def read(content_type: bytes, body: bytes) -> StatusBody | None:
         return None
 
 
-def from_document(document: object, write: Callable[[Mapping[str, Any]], bytes]) -> StatusBody | None:
-    """The failure in a document that was read already; `write` makes a body of the changed one."""
+def from_document(document: object, with_message: Callable[[str], bytes]) -> StatusBody | None:
+    """The failure in a document that was read already; None when it is no `Status`."""
     if not isinstance(document, dict) or (document.get("kind"), document.get("apiVersion")) != (
         "Status",
         "v1",
@@ -60,28 +64,62 @@ def from_document(document: object, write: Callable[[Mapping[str, Any]], bytes])
     group, kind, name = (details.get(key, "") for key in ("group", "kind", "name"))
     if not (isinstance(group, str) and isinstance(kind, str) and isinstance(name, str)):
         return None
-    return StatusBody(
-        message=message,
-        group=group,
-        kind=kind,
-        name=name,
-        with_message=lambda text: write(document | {"message": text}),
-    )
+    return StatusBody(message=message, group=group, kind=kind, name=name, with_message=with_message)
 
 
 # JSON.
 
 
+class _Member(msgspec.Struct, frozen=True, kw_only=True):
+    value: Any
+    start: int
+    end: int
+    """Of the value, in the text."""
+
+
 def _read_json(body: bytes) -> StatusBody | None:
-    document = json.loads(body, object_pairs_hook=_without_doubles)
-    indent = 2 if body.startswith(b"{\n") else None
-    separators, end = ((",", ": "), "") if indent else ((",", ":"), "\n")
+    text = body.decode()
+    members = _members(text)
+    message = members.get("message")
+    if message is None:
+        return None
 
-    def write(changed: Mapping[str, Any]) -> bytes:
-        text = json.dumps(changed, indent=indent, separators=separators, ensure_ascii=False)
-        return f"{text.translate(_ESCAPES)}{end}".encode("utf-8", "replace")
+    def write(changed: str) -> bytes:
+        quoted = json.dumps(changed, ensure_ascii=False).translate(_ESCAPES)
+        return f"{text[: message.start]}{quoted}{text[message.end :]}".encode("utf-8", "replace")
 
-    return from_document(document, write)
+    return from_document({key: member.value for key, member in members.items()}, write)
+
+
+def _members(text: str) -> dict[str, _Member]:
+    """The members of the one object in the text."""
+    members: dict[str, _Member] = {}
+    at, mark = _past(text, 0, "{"), ","
+    while mark == ",":
+        key, end = _JSON.raw_decode(text, at)
+        if not isinstance(key, str) or key in members or len(members) >= _MAX_PARTS:
+            raise ValueError("a key twice, or none, or too many")
+        start = _past(text, end, ":")
+        value, end = _JSON.raw_decode(text, start)
+        members[key] = _Member(value=value, start=start, end=end)
+        at = _past(text, end, ",}")
+        mark = text[_spaces_end(text, end)]
+    if at != len(text):
+        raise ValueError("something behind the object")
+    return members
+
+
+def _past(text: str, at: int, marks: str) -> int:
+    """Where the text goes on behind one of these marks and the spaces around it."""
+    at = _spaces_end(text, at)
+    if text[at] not in marks:
+        raise ValueError("not JSON")
+    return _spaces_end(text, at + 1)
+
+
+def _spaces_end(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,6 +127,13 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) != len(pairs):
         raise ValueError("a key twice")
     return document
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_without_doubles, parse_constant=_no_number)
 
 
 # Protobuf.
@@ -132,9 +177,11 @@ def _read_protobuf(body: bytes) -> StatusBody | None:
 
 
 def _fields(data: bytes) -> Iterator[_Field]:
-    at = 0
+    at = parts = 0
     while at < len(data):
-        start = at
+        start, parts = at, parts + 1
+        if parts > _MAX_PARTS:
+            raise ValueError("too many fields")
         tag, at = _varint(data, at)
         value = b""
         match tag & 7:
@@ -212,7 +259,7 @@ class _Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _read_cbor(body: bytes) -> StatusBody | None:
-    top = _item(body, len(_CBOR_TAG) if body.startswith(_CBOR_TAG) else 0, 0)
+    top = _Items(body).read(len(_CBOR_TAG) if body.startswith(_CBOR_TAG) else 0, 0)
     if top.major != 5 or top.end != len(body):
         return None
     message, details = top.find(b"message"), top.find(b"details")
@@ -241,37 +288,50 @@ def _is_status(top: _Item) -> bool:
     return bool(kind and kind.value == b"Status" and api_version and api_version.value == b"v1")
 
 
-def _item(data: bytes, at: int, depth: int) -> _Item:
-    if depth > _MAX_DEPTH:
-        raise ValueError("too deep")
-    start, major, short = at, data[at] >> 5, data[at] & 0x1F
-    at += 1
-    count = short
-    if short >= 24:
+class _Items:
+    """Reads items, not endlessly many."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._left = _MAX_PARTS
+
+    def read(self, start: int, depth: int) -> _Item:
+        """The item that begins there."""
+        self._left -= 1
+        if depth > _MAX_DEPTH or self._left < 0:
+            raise ValueError("too deep, or too many")
+        major, count, at = self._head(start)
+        value, members = b"", []
+        match major:
+            case 2 | 3:
+                value, at = self._data[at : at + count], at + count
+            case 4:
+                for _ in range(count):
+                    at = self.read(at, depth + 1).end
+            case 5:
+                for _ in range(count):
+                    key = self.read(at, depth + 1)
+                    member = self.read(key.end, depth + 1)
+                    members.append((key, member))
+                    at = member.end
+            case 6:
+                at = self.read(at, depth + 1).end
+        if at > len(self._data):
+            raise ValueError("cut off")
+        return _Item(major=major, start=start, end=at, value=value, members=tuple(members))
+
+    def _head(self, at: int) -> tuple[int, int, int]:
+        """Major type, number or length, and where the head ends."""
+        major, short = self._data[at] >> 5, self._data[at] & 0x1F
+        at += 1
+        if short < 24:
+            return major, short, at
         if short > 27:
             raise ValueError("an indefinite length")
-        width = 1 << short - 24
-        if at + width > len(data):
+        end = at + (1 << short - 24)
+        if end > len(self._data):
             raise ValueError("cut off")
-        count, at = int.from_bytes(data[at : at + width], "big"), at + width
-    value, members = b"", []
-    match major:
-        case 2 | 3:
-            value, at = data[at : at + count], at + count
-        case 4:
-            for _ in range(count):
-                at = _item(data, at, depth + 1).end
-        case 5:
-            for _ in range(count):
-                key = _item(data, at, depth + 1)
-                member = _item(data, key.end, depth + 1)
-                members.append((key, member))
-                at = member.end
-        case 6:
-            at = _item(data, at, depth + 1).end
-    if at > len(data):
-        raise ValueError("cut off")
-    return _Item(major=major, start=start, end=at, value=value, members=tuple(members))
+        return major, int.from_bytes(self._data[at:end], "big"), end
 
 
 def _cbor_head(major: int, length: int) -> bytes:

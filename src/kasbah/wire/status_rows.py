@@ -27,8 +27,8 @@ def rows(pairs: Sequence[tuple[str, str]]) -> str:
 
 def printable(text: str) -> str:
     """Without what a terminal would obey, and not endless."""
-    kept = "".join(c if c.isprintable() else "?" for c in text)
-    return kept if len(kept) <= _MAX_VALUE_CHARACTERS else kept[:_MAX_VALUE_CHARACTERS] + "…"
+    kept = "".join(c if c.isprintable() else "?" for c in text[:_MAX_VALUE_CHARACTERS])
+    return kept if len(text) <= _MAX_VALUE_CHARACTERS else kept + "…"
 
 
 def _lines(label: str, value: str, width: int) -> list[str]:

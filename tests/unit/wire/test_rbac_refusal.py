@@ -81,6 +81,11 @@ def test_quotes_of_go_are_taken_back():
         (f"pods is forbidden: {LIST}", {"name": "b"}),
         (f'pods "\\xff" is forbidden: {LIST}', {"name": "b"}),
         (f"forbidden: {LIST}", {}),
+        (f'pods "\\Uffffffff" is forbidden: {LIST}', {"name": "b"}),
+        (
+            'pods is forbidden: User "\\U00110000" cannot list resource "pods" in API group "" at the cluster scope',
+            {},
+        ),
         (f"pods is forbidden: and {LIST}", {}),
         (f"pods is forbidden: {LIST} and more", {}),
         (

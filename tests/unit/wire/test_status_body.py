@@ -30,6 +30,12 @@ def wrapped(status: bytes) -> bytes:
     return b"k8s\x00\n\x0c\n\x02v1\x12\x06Status\x12" + bytes([len(status)]) + status + b'\x1a\x00"\x00'
 
 
+def wrapped_long(status: bytes) -> bytes:
+    """The same for 128 bytes and more."""
+    length = bytes([len(status) & 127 | 128, len(status) >> 7])
+    return b"k8s\x00\n\x0c\n\x02v1\x12\x06Status\x12" + length + status
+
+
 PROTOBUF = wrapped(STATUS)
 TYPES = {
     "json": b"application/json",
@@ -108,6 +114,37 @@ def test_a_body_for_people_stays_indented():
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ('{"kind":"Status","apiVersion":"v1","a":1e999,"b":[1.0e2, -0],"message": ', "}"),
+        ('{\n\t"apiVersion" : "v1",\r\n"message":', ' , "\\u006bind":"Status","c":{"x":"\\u00e9<"}}\n\n'),
+        ('{"details":null,"kind":"Status","apiVersion":"v1","message":', ',"d":true}'),
+    ],
+)
+def test_json_is_cut_at_the_message_alone(before: str, behind: str):
+    found = read("json", f'{before}"no"{behind}'.encode())
+    assert found.with_message('"<é>"') == f'{before}"\\"\\u003cé\\u003e\\""{behind}'.encode()
+
+
+def test_what_a_stranger_has_nested_grows_by_the_message_alone():
+    bomb = "[" * 900 + ",".join(["1"] * 31_000) + "]" * 900
+    body = f'{{\n"kind":"Status","apiVersion":"v1","message":"no","d":{bomb}}}'.encode()
+    assert len(read("json", body).with_message("now")) == len(body) + 1
+
+
+def test_parts_are_not_endless():
+    counts = (900, 1000)
+    bodies = {
+        "json": [json.dumps(DOCUMENT | {f"m{n}": 1 for n in range(count)}).encode() for count in counts],
+        "protobuf": [wrapped_long(STATUS + b"\x50\x01" * count) for count in counts],
+        "cbor": [cbor(DOCUMENT | {"more": [1] * count}) for count in counts],
+    }
+    for kind, (allowed, too_many) in bodies.items():
+        assert read(kind, allowed).name == "web"
+        assert status_body.read(TYPES[kind], too_many) is None
+
+
 def test_our_own_failures_can_be_read_too():
     failure = Failure(code=403, text="no", retry_after_s=7)
     for kind in ("json", "protobuf"):
@@ -123,6 +160,17 @@ def test_our_own_failures_can_be_read_too():
         ("json", b"\xff"),
         ("json", b"[]"),
         ("json", b"[" * 100_000),
+        ("json", b"{}"),
+        ("json", b"{" + b"[" * 100_000),
+        ("json", JSON + b"{}"),
+        ("json", JSON.replace(b"403}", b"403,}")),
+        ("json", JSON.replace(b',"code"', b' "code"')),
+        ("json", JSON.replace(b'"code":', b'"code" ')),
+        ("json", JSON.replace(b'"code"', b"7")),
+        ("json", JSON.replace(b"403", b"NaN")),
+        ("json", JSON.replace(b"403", b"-Infinity")),
+        ("json", JSON.replace(b"{}", b'{"a":1,"a":1}')),
+        ("json", JSON.decode().encode("utf-16")),
         ("json", JSON.replace(b'"Status"', b'"Pod"')),
         ("json", JSON.replace(b'"v1"', b'"v2"')),
         ("json", JSON.replace(b'"message":', b'"massage":')),

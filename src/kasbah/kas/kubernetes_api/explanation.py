@@ -1,8 +1,9 @@
 """Explains a cluster's 403 to whoever got it: who they are there, what let them in, and what would allow the request.
 
 The cluster's own sentence stays first and whole. Below it stands nothing about others, and no right is suggested but the one
-for this very request, and only when the API server's authoriser has refused exactly that: what passes through to a pod
-or a service is answered by strangers, who could say anything.
+for this very request, and only when the API server's authoriser has refused exactly that. What passes through to a pod
+or a service is answered by strangers, who could say anything: nothing is added to it. Strangers may answer elsewhere, too
+(extensions of the API server, webhooks), so whatever a body holds costs little and makes little more of it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+import msgspec
+
 from kasbah.errors import UserError
 from kasbah.kas.kubernetes_api.access import AccessType, Basis
 from kasbah.kas.kubernetes_api.grant import Grant
+from kasbah.kas.kubernetes_api.refusals import MAX_ADDED_BYTES, MAX_REFUSAL_BYTES
 from kasbah.kit import strict_yaml
 from kasbah.wire import rbac_manifest, rbac_refusal, status_body
 from kasbah.wire.identity import AsAgent, AsUser, Identity
@@ -43,6 +47,14 @@ _VERBS: Final[Mapping[bytes, frozenset[str]]] = {
 }
 """By what an API server may judge a request; writing to what is not there yet is judged twice."""
 _PIPES: Final = frozenset({"exec", "attach", "portforward"})
+_IMPERSONATION_GROUPS: Final = frozenset({"", "authentication.k8s.io"})
+_FLAT: Final = strict_yaml.Limits(
+    max_bytes=MAX_REFUSAL_BYTES, max_depth=2, max_nodes=64, max_anchors=0, max_documents=1
+)
+_DIRECTIVE: Final = b"%TAG"
+"""Each is compared with all before it, so thousands cost much."""
+_KEYS: Final = frozenset({"apiVersion", "kind", "metadata", "status", "message", "reason", "details", "code"})
+"""Of a `Status`: as YAML it is written anew, so nothing else may be in it."""
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
@@ -50,14 +62,17 @@ class RefusalExplainer:
     """The `Explainer` of people and jobs."""
 
     def explain(self, grant: Grant, request: ProxyRequest, content_type: bytes, body: bytes) -> bytes | None:
-        """The body with an explanation below the cluster's sentence; None when it is no `Status`."""
+        """The body with an explanation below the cluster's sentence; None when it is no `Status` of the cluster's own."""
+        if "proxy" in {request.target.verb, request.target.subresource}:
+            return None
         status = status_body.read(content_type, body) or _read_yaml(content_type, body)
         if status is None:
             return None
         refused = _refused(status, request, _identity(grant, request))
-        return status.with_message(
+        told = status.with_message(
             below(status.message, rows(_who(grant, request, refused)), _advice(grant, request, refused))
         )
+        return told if len(told) <= len(body) + MAX_ADDED_BYTES else None
 
 
 def _identity(grant: Grant, request: ProxyRequest) -> Identity:
@@ -72,13 +87,40 @@ def _refused(status: StatusBody, request: ProxyRequest, identity: Identity) -> R
     refused = rbac_refusal.read(status)
     if refused is None:
         return _refused_pipe(status, request, identity)
-    if request.target.subresource == "proxy" and (refused.impersonates or isinstance(identity, AsAgent)):
-        return None  # the name in the sentence cannot be told from one that a pod made up
     if refused.impersonates:
-        return refused if isinstance(identity, AsUser) else None
+        return refused if _is_the_agents(refused, status, request, identity) else None
     if isinstance(identity, AsUser) and refused.user != identity.username:
         return None
     return refused if _is_of(refused, request) else None
+
+
+def _is_the_agents(
+    refused: RefusedAction, status: StatusBody, request: ProxyRequest, identity: Identity
+) -> bool:
+    """Whether the agent was kept from acting as this identity: by a part of it, or for this request."""
+    if not isinstance(identity, AsUser) or rbac_manifest.user(refused.user).kind != "ServiceAccount":
+        return False
+    if (status.kind, status.group) != (refused.resource, refused.group):
+        return False
+    if refused.verb.startswith("impersonate-on:"):
+        verb = refused.verb.rpartition(":")[2]
+        return _is_of(msgspec.structs.replace(refused, verb=verb), request)
+    return refused.group in _IMPERSONATION_GROUPS and _is_part(refused, identity)
+
+
+def _is_part(refused: RefusedAction, identity: AsUser) -> bool:
+    match refused.resource:
+        case "users":
+            return refused.name == identity.username
+        case "serviceaccounts":
+            return f"system:serviceaccount:{refused.namespace}:{refused.name}" == identity.username
+        case "groups":
+            return refused.name in identity.groups
+        case "uids":
+            return bool(refused.name) and refused.name == identity.uid
+        case "userextras":
+            return refused.name in dict(identity.extra).get(refused.subresource, ())
+    return False
 
 
 def _refused_pipe(status: StatusBody, request: ProxyRequest, identity: Identity) -> RefusedAction | None:
@@ -202,10 +244,15 @@ def _subject(refused: RefusedAction, identity: Identity) -> Subject:
 def _read_yaml(content_type: bytes, body: bytes) -> StatusBody | None:
     if content_type.partition(b";")[0].strip().lower() != status_body.YAML:
         return None
+    if _DIRECTIVE in body:
+        return None
     try:
-        return status_body.from_document(strict_yaml.read(body), _write_yaml)
+        document = strict_yaml.read(body, _FLAT)
     except UserError:
         return None
+    if not isinstance(document, dict) or not document.keys() <= _KEYS:
+        return None
+    return status_body.from_document(document, lambda text: _write_yaml(document | {"message": text}))
 
 
 def _write_yaml(document: Mapping[str, Any]) -> bytes:

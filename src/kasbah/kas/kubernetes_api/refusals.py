@@ -11,6 +11,8 @@ from kasbah.kas.kubernetes_api.grant import Grant
 from kasbah.wire.request_policy import ProxyRequest
 
 MAX_REFUSAL_BYTES: Final = 64 * 1024
+MAX_ADDED_BYTES: Final = 16 * 1024
+"""More than this is never added to a refusal; it passes as it came then."""
 
 
 class Explainer(Protocol):

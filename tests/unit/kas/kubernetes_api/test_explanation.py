@@ -260,13 +260,21 @@ def test_the_second_judgement_is_told_though_the_cluster_does_not_say_it(said, a
     assert not manifests(explain(status("", name="web"), f"{PODS}/web/exec", AsAgent(), headers=WEBSOCKET))
 
 
-IMPERSONATE = sentence("system:serviceaccount:gitlab:agentk", "impersonate", "users", namespace="")
+AGENT = "system:serviceaccount:gitlab:agentk"
+IMPERSONATE = sentence(AGENT, "impersonate", "users", namespace="")
+FULL = AsUser(username="mia", groups=("devs",), uid="7", extra=(("example.com/reason", ("why",)),))
+AUTHENTICATION = "authentication.k8s.io"
 
 
-@pytest.mark.parametrize("verb", ["impersonate", "impersonate-on:user-info:list"])
-def test_an_agent_that_may_not_impersonate_is_the_administrators_to_repair(verb):
-    said = IMPERSONATE.replace("impersonate", verb, 1)
-    told = explain(status(said, kind="users", name="gitlab:user:mia"))
+@pytest.mark.parametrize(
+    "body",
+    [
+        status(IMPERSONATE, kind="users", name="gitlab:user:mia"),
+        status(sentence(AGENT, "impersonate-on:user-info:list", "pods")),
+    ],
+)
+def test_an_agent_that_may_not_impersonate_is_the_administrators_to_repair(body):
+    told = explain(body)
     assert (
         "The agent may not act as you: its own identity, system:serviceaccount:gitlab:agentk, lacks the right.\n"
         "This is not about your rights." in told
@@ -290,24 +298,80 @@ def test_an_agent_that_acts_as_itself_impersonates_nobody():
     assert not manifests(explain(status(IMPERSONATE, kind="users", name="a"), identity=AsAgent()))
 
 
+def of_identity(kind: str, name: str, group: str = "", extra: str = "", user: str = AGENT) -> bytes:
+    resource = f"{kind}/{extra}" if extra else kind
+    namespace = "ci" if kind == "serviceaccounts" else ""
+    said = sentence(user, "impersonate", resource, group, namespace)
+    return status(said, kind=kind, group=group, name=name)
+
+
 @pytest.mark.parametrize(
-    ("identity", "said"),
+    ("identity", "body"),
     [
-        (MIA, status(IMPERSONATE, kind="users", name="gitlab:user:mia")),
-        (AsAgent(), status(sentence("eve", "get", "pods/proxy"), name="web")),
+        (FULL, of_identity("users", "mia")),
+        (FULL, of_identity("users", "mia", AUTHENTICATION)),
+        (FULL, of_identity("groups", "devs")),
+        (FULL, of_identity("uids", "7", AUTHENTICATION)),
+        (FULL, of_identity("userextras", "why", AUTHENTICATION, extra="example.com/reason")),
+        (AsUser(username="system:serviceaccount:ci:bot"), of_identity("serviceaccounts", "bot")),
     ],
 )
-def test_what_a_pod_may_have_said_suggests_no_right_for_a_name_of_its_choice(identity, said):
-    assert "you        mia" in explain(said, f"{PODS}/web/proxy/x", identity)
-    assert not manifests(explain(said, f"{PODS}/web/proxy/x", identity))
+def test_each_part_of_an_identity_may_be_what_the_agent_lacks(identity, body):
+    assert manifests(explain(body, identity=identity))[1]["subjects"][0]["name"] == "agentk"
 
 
-def test_reaching_a_pod_can_be_allowed():
-    said = status(sentence("gitlab:user:mia", "get", "pods/proxy"), name="web")
-    rules = manifests(explain(said, f"{PODS}/web/proxy/x"))[0]["rules"]
-    assert rules == [
-        {"apiGroups": [""], "resources": ["pods/proxy"], "resourceNames": ["web"], "verbs": ["get"]}
-    ]
+WEBHOOK = 'admission webhook "w" denied the request:'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        status(IMPERSONATE.replace(AGENT, "evil"), kind=WEBHOOK),
+        status(IMPERSONATE, kind=WEBHOOK),
+        status(IMPERSONATE, kind="users", group="evil.example", name="mia"),
+        status(IMPERSONATE, kind="groups", name="devs"),
+        of_identity("users", "mia", user="evil"),
+        of_identity("users", "mia", "evil.example"),
+        of_identity("users", "zoe"),
+        of_identity("users", ""),
+        of_identity("groups", "admins"),
+        of_identity("uids", "8", AUTHENTICATION),
+        of_identity("uids", "", AUTHENTICATION),
+        of_identity("userextras", "why", AUTHENTICATION, extra="other"),
+        of_identity("serviceaccounts", "mia"),
+        of_identity("widgets", "mia"),
+        status(sentence(AGENT, "impersonate-on:user-info:delete", "pods")),
+        status(sentence(AGENT, "impersonate-on:user-info:list", "secrets"), kind="secrets"),
+        status(sentence("evil", "impersonate-on:user-info:list", "pods")),
+    ],
+)
+def test_nobody_else_is_ever_suggested_for_impersonation(body):
+    told = explain(body, identity=FULL)
+    assert "you        mia" in told
+    assert not manifests(told)
+
+
+def test_an_agent_kept_from_acting_as_somebody_without_a_uid_is_not_kept_by_one():
+    assert not manifests(explain(of_identity("uids", "", AUTHENTICATION)))
+
+
+@pytest.mark.parametrize("target", [f"{PODS}/web/proxy/x", "/api/v1/proxy/namespaces/fleet/pods/web"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        status(sentence("gitlab:user:mia", "get", "pods/proxy"), name="web"),
+        status(IMPERSONATE, kind="users", name="gitlab:user:mia"),
+    ],
+)
+def test_what_a_pod_may_have_said_passes_as_it_came(target, body):
+    assert explain(body, target) == ""
+
+
+def test_what_would_grow_by_much_passes_as_it_came():
+    """Each of these letters is written as six."""
+    few, many = ("<" * letters for letters in (3_000, 4_000))
+    assert "acting as" in explain(status(few))
+    assert explain(status(many)) == ""
 
 
 YAML = b"""apiVersion: v1
@@ -328,7 +392,21 @@ def test_yaml_is_explained_too():
     assert manifests(told)[0]["rules"][0]["verbs"] == ["list"]
 
 
-@pytest.mark.parametrize("body", [b"", b"a: [", b"kind: Pod\napiVersion: v1\n", b"- 1\n"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"a: [",
+        b"kind: Pod\napiVersion: v1\n",
+        b"- 1\n",
+        YAML + b"more: 1\n",
+        YAML.replace(b"{}", b"{a: [1]}"),
+        YAML.replace(b"{}", b"{" + b"".join(b"a%d: 1, " % n for n in range(60)) + b"}"),
+        YAML.replace(b"{}", b'&a {a: "z"}'),
+        YAML + b"a: &a " + b"z" * 30_000 + b"\nb: [" + b"*a," * 8_000 + b"]\n",
+        b"%TAG ! tag:example.com,2000:\n---\n" + YAML,
+    ],
+)
 def test_yaml_that_is_no_status_passes(body):
     assert explain(body, content_type=b"application/yaml") == ""
 
