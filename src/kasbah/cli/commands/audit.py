@@ -251,7 +251,8 @@ def _age(at: str, now: datetime) -> str:
 
 def _told(proof: AuditProof) -> Iterator[tuple[str, str]]:
     yield "log", proof["log"] or "-"
-    yield "lines", f"{proof['first']:,} to {proof['sequence']:,} in {proof['segments']:,} segments"
+    files = "1 segment" if proof["segments"] == 1 else f"{proof['segments']:,} segments"
+    yield "lines", f"{proof['first']:,} to {proof['sequence']:,} in {files}"
     yield "head", proof["hash"] or "-"
     for aside in proof["set_aside"]:
         yield (

@@ -113,7 +113,7 @@ def test_a_whole_log_is_proved_and_its_head_printed(kasbah: TypedTerminal, direc
     head = audit_log.write(directory, audit_log.record("a"))
     assert kasbah("audit", "verify", "--directory", str(directory)) == 0
     told = dict(line.split(maxsplit=1) for line in kasbah.out.splitlines())
-    assert (told["lines"], told["fault"]) == ("1 to 2 in 1 segments", "none")
+    assert (told["lines"], told["fault"]) == ("1 to 2 in 1 segment", "none")
     assert told["head"] == head.digest.decode()
     assert kasbah("audit", "verify", "--directory", str(directory), "--head", told["head"]) == 0
 
