@@ -23,7 +23,7 @@ def forwards(directory: Path, *, after: int = 0) -> Iterator[Entry]:
         LogUnreadableError: the directory cannot be read.
     """
     for segment in _from(segments.list_segments(directory), after):
-        for entry in _entries(segment):
+        for entry in _entries(segment, after):
             if entry.sequence > after:
                 yield entry
 
@@ -38,7 +38,7 @@ def backwards(directory: Path, *, before: int = 0) -> Iterator[Entry]:
         found = segments.read_opening(segment) if before else None
         if found is not None and found[1].sequence >= before:
             continue
-        for entry in _reversed_entries(segment):
+        for entry in _reversed_entries(segment, before):
             if not before or entry.sequence < before:
                 yield entry
 
@@ -92,9 +92,10 @@ def _from(files: list[Segment], after: int) -> list[Segment]:
     return files
 
 
-def _entries(segment: Segment) -> Iterator[Entry]:
+def _entries(segment: Segment, after: int) -> Iterator[Entry]:
     try:
         with segment.path.open("rb") as file:
+            file.seek(segments.find_line(file, after + 1) if after else 0)
             for line in segments.lines(file):
                 entry = chain.parse(line)
                 if entry is not None:
@@ -103,10 +104,11 @@ def _entries(segment: Segment) -> Iterator[Entry]:
         return
 
 
-def _reversed_entries(segment: Segment) -> Iterator[Entry]:
+def _reversed_entries(segment: Segment, before: int) -> Iterator[Entry]:
     try:
         with segment.path.open("rb") as file:
-            for line in _reversed_lines(file):
+            end = segments.find_line(file, before) if before else file.seek(0, 2)
+            for line in _reversed_lines(file, end):
                 entry = chain.parse(line)
                 if entry is not None:
                     yield entry
@@ -114,9 +116,8 @@ def _reversed_entries(segment: Segment) -> Iterator[Entry]:
         return
 
 
-def _reversed_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The whole lines, last first."""
-    place = file.seek(0, 2)
+def _reversed_lines(file: BinaryIO, place: int) -> Iterator[bytes]:
+    """The whole lines before this place, last first."""
     rest = b""
     while place:
         size = min(_BLOCK, place)

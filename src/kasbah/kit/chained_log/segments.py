@@ -122,6 +122,42 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
+def find_line(file: BinaryIO, sequence: int) -> int:
+    """Where the first line of this number or a higher one begins; the end when there is none.
+
+    Numbers rise within a file, so it is halved by bytes and only the last piece of it is read line by line.
+    """
+    low, high = 0, file.seek(0, 2)
+    while high - low > _BLOCK:
+        middle = (low + high) // 2
+        place, found = _line_behind(file, middle, high)
+        if found is not None and found.sequence < sequence:
+            low = place
+        else:
+            high = middle
+    place = file.seek(low)
+    for line in lines(file):
+        entry = chain.parse(line)
+        if entry is not None and entry.sequence >= sequence:
+            break
+        place += len(line)
+    return place
+
+
+def _line_behind(file: BinaryIO, middle: int, high: int) -> tuple[int, Entry | None]:
+    """The first line that can be read and begins behind `middle`, and before `high`."""
+    file.seek(middle)
+    place = middle + len(file.readline(MAX_LINE_BYTES))
+    for line in lines(file):
+        if place >= high:
+            break
+        entry = chain.parse(line)
+        if entry is not None:
+            return place, entry
+        place += len(line)
+    return place, None
+
+
 def scan(segment: Segment) -> Scan | None:
     """Follow the segment from its opening as far as it holds; None when not even the opening does."""
     opening: SegmentOpening | None = None

@@ -48,6 +48,41 @@ def test_reading_begins_anywhere(tmp_path: Path, place: int):
     assert list(reading.backwards(tmp_path, before=place)) == everything[: place - 1][::-1]
 
 
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """One segment of 2 MB, with something in the middle that is no line."""
+    log = ChainedLog(tmp_path)
+    log.append([b'{"n":%d,"text":"%b"}' % (number, b"x" * 900) for number in range(2000)])
+    log.close()
+    (segment,) = tmp_path.glob("segment-*")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[1000:1000] = [b"nothing\n" * 20_000, b"y" * 200_000 + b"\n"]
+    segment.write_bytes(b"".join(lines))
+    return tmp_path
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 700, 999, 1000, 1001, 1002, 1700, 2000, 2001, 2002, 9000])
+def test_reading_begins_anywhere_in_a_large_segment(large: Path, place: int):
+    everything = list(reading.forwards(large))
+    assert list(reading.forwards(large, after=place)) == everything[place:]
+    assert list(reading.backwards(large, before=place)) == everything[: place - 1][::-1]
+
+
+@pytest.mark.parametrize("place", [300, 1800])
+def test_a_page_does_not_read_what_lies_before_it(large: Path, place: int, monkeypatch: pytest.MonkeyPatch):
+    parsed: list[bytes] = []
+    parse = reading.chain.parse
+
+    def counted(line: bytes) -> Entry | None:
+        parsed.append(line)
+        return parse(line)
+
+    monkeypatch.setattr(reading.chain, "parse", counted)
+    assert next(reading.forwards(large, after=place)).sequence == place + 1
+    assert next(reading.backwards(large, before=place)).sequence == place - 1
+    assert sum(line.startswith(b"{") for line in parsed) < 250
+
+
 def test_long_lines_are_read_from_the_end_across_blocks(tmp_path: Path):
     log = ChainedLog(tmp_path)
     for number in range(12):
