@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import SplitResult
 
 from kasbah.kit.doctor import http_faults
@@ -39,17 +40,27 @@ class KasHops:
     async def _look_at_address(self) -> Finding:
         if self._url.scheme == "https":
             return Finding(seen=self._url.geturl())
-        return Finding(
-            seen=f"{self._url.geturl()} is not https",
-            warning="kas-without-tls",
-            advice="kubectl sends no credential without TLS: give kas a certificate, and its https URL to the hub",
+        seen = f"{self._url.geturl()} is not https"
+        advice = (
+            "kubectl sends no credential without TLS: give kas a certificate, and its https URL to the hub"
         )
+        if not _is_here(self._url.hostname or ""):  # nor does the doctor, where others can listen
+            raise FaultError("kas-without-tls", seen, advice)
+        return Finding(seen=seen, warning="kas-without-tls", advice=advice)
 
     async def _look_at_refusal(self) -> Finding:
         target = f"{self._url.path.rstrip('/')}/version"
         lines = [f"GET {target} HTTP/1.1", f"Host: {self._url.netloc}", "User-Agent: kasbah-doctor"]
         lines += ["Accept: application/json", "Connection: close"]
         return judge_refusal(await self._way.ask(("\r\n".join(lines) + "\r\n\r\n").encode()), target)
+
+
+def _is_here(host: str) -> bool:
+    """Whether what is sent to this host stays on the machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def judge_refusal(answer: Answer, target: str) -> Finding:

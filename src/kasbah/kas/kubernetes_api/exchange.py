@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Final
 
+import msgspec
 import structlog
 
 from kasbah.errors import Bug, PeerError
@@ -445,6 +446,8 @@ class ProxyExchange:
             self._end(ResetCode.CANCELLED, "", "broken")
             self._client.abort()
             return
+        # What a person quotes is found in the audit log and in the trace.
+        failure = msgspec.structs.replace(failure, trace_id=self._record.trace_id)
         self._record.status = failure.code
         self._end(ResetCode.CANCELLED, "", "refused")
         credential = self._request.credential

@@ -30,9 +30,25 @@ def test_nothing_is_looked_at_before_the_hub_has_named_it():
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("scheme", "warning"), [("https", ""), ("http", "kas-without-tls")])
-async def test_without_tls_kubectl_sends_no_credential(scheme: str, warning: str):
-    assert (await hops(f"{scheme}://kas.example/").checks()[0].look()).warning == warning
+@pytest.mark.parametrize(
+    ("url", "warning"),
+    [
+        ("https://kas.example/", ""),
+        ("http://127.0.0.1:8080/", "kas-without-tls"),
+        ("http://[::1]/", "kas-without-tls"),
+        ("http://localhost/", "kas-without-tls"),
+    ],
+)
+async def test_without_tls_kubectl_sends_no_credential(url: str, warning: str):
+    assert (await hops(url).checks()[0].look()).warning == warning
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["kas.example", "10.0.0.1", "localhost.example", "[fd00::1]"])
+async def test_nor_does_the_doctor_where_others_can_listen(host: str):
+    with pytest.raises(FaultError) as caught:
+        await hops(f"http://{host}/").checks()[0].look()
+    assert caught.value.fault == "kas-without-tls"
 
 
 def test_kas_refuses_who_shows_nothing():

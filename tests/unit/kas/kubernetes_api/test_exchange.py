@@ -723,3 +723,9 @@ def test_a_request_carries_its_name_and_its_trace():
 
 def head_of(line: bytes, *lines: bytes) -> http1.RequestHead:
     return http1.request_head(b"\r\n".join((line + b" HTTP/1.1", b"Host: a", *lines)) + b"\r\n\r\n")
+
+
+def test_a_refusal_names_the_trace_that_the_audit_log_has():
+    trace = b"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    it = Scene(b"GET /version", trace, decision=AccessDeniedError("Unauthorized"))
+    assert b"Trace ID: 0af7651916cd43dd8448eb211c80319c" in it.client.body
