@@ -50,9 +50,13 @@ def parse_kas_address(text: str) -> KasAddress:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise KasAddressError(f'malformed GitLab Kubernetes Agent Server address: "{text}": {error}') from error
+        raise KasAddressError(
+            f'malformed GitLab Kubernetes Agent Server address: "{text}": {error}'
+        ) from error
     if parts.scheme not in _DEFAULT_PORTS:
-        raise KasAddressError(f'unsupported scheme in GitLab Kubernetes Agent Server address: "{parts.scheme}"')
+        raise KasAddressError(
+            f'unsupported scheme in GitLab Kubernetes Agent Server address: "{parts.scheme}"'
+        )
     if not parts.hostname or parts.username or parts.password or parts.fragment:
         raise KasAddressError("the kas address must be scheme://host[:port][/path], without credentials")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
