@@ -170,7 +170,7 @@ async def test_an_unknown_token_is_said_once_with_what_to_do_and_never_shown():
 
 
 @pytest.mark.asyncio
-async def test_a_kas_that_goes_is_one_line_and_found_again():
+async def test_a_kas_that_goes_is_a_line_an_attempt_and_found_again():
     kas = GrpcKas()
     with capture_logs() as logs:
         async with api_server() as api, contextlib.AsyncExitStack() as first_life:
@@ -184,7 +184,7 @@ async def test_a_kas_that_goes_is_one_line_and_found_again():
                     assert (await kas.ask(kas.send("GET", "/api"))).status == 200
     events = [log["event"] for log in logs if log["log_level"] == "warning"]
     assert set(events) == {"attempt failed"}
-    assert len(events) < 6
+    assert len(events) < 20  # and none for each of its tunnels and calls
 
 
 # -- the ways to kas ---------------------------------------------------------------------------------------------
