@@ -124,7 +124,8 @@ def test_services_of_a_real_node_answer_from_the_host_and_from_pods(
     cluster.kubectl("run", "client", f"--image={sandbox.IMAGE}")
     cluster.kubectl("wait", "pod/server", "pod/client", "--for=condition=Ready", "--timeout=40s")
     address = cluster.kubectl("get", "service", "server", "-o", "jsonpath={.spec.clusterIP}").stdout
-    fetch = f"for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://{address}/ && exit; sleep 0.3; done"
+    # Before kube-proxy has heard of the service, what is sent to it is lost, and wget would wait for minutes.
+    fetch = f"for i in $(seq 15); do timeout 1 wget -qO- http://{address}/ && exit; sleep 0.3; done"
     assert (
         cluster.kubectl("exec", "client", "--", "sh", "-c", fetch).stdout
         == "hello from a pod of the sandbox\n"
