@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import sandbox
+from tests.doubles.redis_server import RedisServer, running_server
 from tests.e2e.world import World, world
 
 
@@ -24,3 +25,10 @@ def fresh_world(control_plane: sandbox.Cluster, tmp_path_factory: pytest.TempPat
     """A whole Kasbah that a module may kill parts of."""
     with world(tmp_path_factory.mktemp("fresh"), control_plane) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """What several kas of a module share."""
+    with running_server() as server:
+        yield server

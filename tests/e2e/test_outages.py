@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 import sandbox
-from tests.doubles.redis_server import RedisServer, running_server
+from tests.doubles.redis_server import RedisServer
 from tests.e2e.kas_program import KasProgram
 from tests.e2e.kubectl import config_map
 from tests.e2e.watching import ApiServer, Writer, ask, version_of, watching
@@ -68,12 +68,6 @@ class Pair:
     def logs(self) -> str:
         programs = [self.front, self.back, self.world.agentk]
         return "\n".join(f"{program.name}:\n{program.tail(15)}" for program in programs)
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 import sandbox
 from kasbah import __version__
 from kasbah.wire.pb.gitlab.agent.agent_tracker.agent_tracker_pb2 import ConnectedAgentInfo
-from tests.doubles.redis_server import RedisServer, running_server
+from tests.doubles.redis_server import RedisServer
 from tests.e2e.kas_program import KasProgram
 from tests.e2e.kubectl import (
     MIB,
@@ -117,12 +117,6 @@ class Replicas:
         """What to look at when a test failed."""
         programs = [self.world.up, *self.kas, self.agentk]
         return "\n".join(f"{program.name}:\n{program.tail(15)}" for program in programs)
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

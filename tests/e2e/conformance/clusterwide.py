@@ -309,34 +309,23 @@ def _token(side: Side) -> Seen:
     )
 
 
+def _may_i(side: Side, *asked: tuple[str, str]) -> Seen:
+    path = f"{AUTHORIZATION}/selfsubjectaccessreviews"
+    answers = []
+    for verb, resource in asked:
+        spec = {"resourceAttributes": {"verb": verb, "resource": resource}}
+        answers.append(seen(_review(side, path, "SelfSubjectAccessReview", spec), side))
+    return answers
+
+
 @behaviour("review: what may I", grpc=True)
 def _access(side: Side) -> Seen:
-    path = f"{AUTHORIZATION}/selfsubjectaccessreviews"
-    asked = [("get", "pods"), ("delete", "nodes"), ("bind", "clusterroles")]
-    return [
-        seen(
-            _review(
-                side, path, "SelfSubjectAccessReview", {"resourceAttributes": {"verb": v, "resource": r}}
-            ),
-            side,
-        )
-        for v, r in asked
-    ]
+    return _may_i(side, ("get", "pods"), ("delete", "nodes"), ("bind", "clusterroles"))
 
 
 @behaviour("review: what may I, who may little", who="rob")
 def _access_little(side: Side) -> Seen:
-    path = f"{AUTHORIZATION}/selfsubjectaccessreviews"
-    asked = [("get", "configmaps"), ("delete", "configmaps"), ("get", "secrets")]
-    return [
-        seen(
-            _review(
-                side, path, "SelfSubjectAccessReview", {"resourceAttributes": {"verb": v, "resource": r}}
-            ),
-            side,
-        )
-        for v, r in asked
-    ]
+    return _may_i(side, ("get", "configmaps"), ("delete", "configmaps"), ("get", "secrets"))
 
 
 @behaviour("review: all my rules", who="rob")
